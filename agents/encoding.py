@@ -1,0 +1,242 @@
+"""The one place where strings become token ids, and ids become strings.
+
+What a task, a tool or a person wrote is encoded with special tokens disabled: an `<|im_end|>` in a web page is text.
+What the chat template itself writes around it keeps its special tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..envs.episode import Message
+from ..tools.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Extension(NamedTuple):
+    """How a row goes on after an action.
+
+    Attributes:
+        token_ids: Ids to append to the row, or, after a fork, the whole new row's prompt.
+        forked: Whether the template rewrote the history, so that a new row must begin.
+    """
+
+    token_ids: tuple[int, ...]
+    forked: bool
+
+
+class Codec:
+    """Encodes prompts and observations, decodes actions.
+
+    Args:
+        tokenizer: A fast Hugging Face tokenizer.
+        chat: Whether to use the chat template; None uses it when there is one.
+        end_ids: Further ids that end a turn (from the model's generation config).
+
+    Attributes:
+        chat: Whether prompts go through the chat template.
+        end_ids: Every id that ends a turn.
+        end_id: The id that a demonstration ends a turn with.
+
+    Raises:
+        InputError: If the chat template is asked for and there is none, or there is no end token.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, chat: bool | None = None, end_ids: Sequence[int] = ()
+    ) -> None:
+        has_template = tokenizer.chat_template is not None
+        if chat and not has_template:
+            raise InputError("the tokenizer has no chat template; set chat=false to encode prompts as plain text")
+        if tokenizer.eos_token_id is None:
+            raise InputError("the tokenizer has no end-of-sequence token (eos_token); set one in its folder")
+        self.tokenizer = tokenizer
+        # The tokenizer keeps the special-token switch as state, and environments truncate in worker threads.
+        self._lock = threading.Lock()
+        self.chat = has_template if chat is None else chat
+        self.end_id: int = int(tokenizer.eos_token_id)
+        self.end_ids = frozenset({self.end_id, *(int(token_id) for token_id in end_ids)})
+        self._specials = sorted(
+            (str(token) for token in tokenizer.all_special_tokens if str(token)), key=len, reverse=True
+        )
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, chat: bool | None = None) -> Codec:
+        """Loads the tokenizer of a checkpoint folder (or of a name in the local Hugging Face cache).
+
+        Raises:
+            InputError: If there is no tokenizer.
+        """
+        from transformers import AutoTokenizer
+
+        path = Path(folder)
+        if path.exists() and not any((path / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
+            raise InputError(f"{folder}: the model folder holds no tokenizer (tokenizer.json); save one beside the model")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder}: no tokenizer could be loaded ({str(error).splitlines()[0]})") from error
+        return cls(tokenizer, chat, _generation_end_ids(path))
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of ids, added tokens included."""
+        return len(self.tokenizer)
+
+    # Text ------------------------------------------------------------------------------------------------------
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that somebody else wrote: special tokens in it are spelled out, none is added."""
+        with self._lock:
+            return tuple(self.tokenizer(_valid(text), add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of ids, special tokens spelled out."""
+        return str(
+            self.tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
+
+    def truncate(self, text: str, max_tokens: int) -> str:
+        """The text shortened to at most `max_tokens` tokens; the head and the tail are kept, what was cut is said.
+
+        When not even the notice fits, the head alone is kept.
+        """
+        ids = self.encode_text(text)
+        if len(ids) <= max_tokens:
+            return text
+        notice = f"\n[... {len(ids) - max_tokens} tokens or more omitted ...]\n"
+        room = max_tokens - len(self.encode_text(notice))
+        if room < 2:
+            return self._head(ids, max_tokens)
+        # Joining may tokenise differently at the seams: shrink until it fits.
+        while room >= 2:
+            head, tail = self.decode(ids[: room - room // 2]), self.decode(ids[len(ids) - room // 2 :])
+            shortened = head + notice + tail
+            if len(self.encode_text(shortened)) <= max_tokens:
+                return shortened
+            room -= 1
+        return self._head(ids, max_tokens)
+
+    def _head(self, ids: Sequence[int], max_tokens: int) -> str:
+        for count in range(max_tokens, 0, -1):
+            text = self.decode(ids[:count])
+            if len(self.encode_text(text)) <= max_tokens:
+                return text
+        return ""
+
+    # Prompts and extensions ------------------------------------------------------------------------------------
+
+    def encode_prompt(self, text: str, messages: Sequence[Message], prefill: str = "") -> tuple[int, ...]:
+        """Ids of the first prompt.
+
+        Args:
+            text: The prompt as plain text, used without a chat template.
+            messages: The prompt as chat messages, used with one.
+            prefill: Text put at the start of the agent's turn.
+        """
+        prefill_ids = self.encode_text(prefill) if prefill else ()
+        if not self.chat:
+            start = () if self.tokenizer.bos_token_id is None else (int(self.tokenizer.bos_token_id),)
+            return start + self.encode_text(text) + prefill_ids
+        return self._encode_messages(messages) + prefill_ids
+
+    def extend_text(self, sampled: Sequence[int], observation: str) -> Extension:
+        """Continues a row whose observations are part of one growing text."""
+        del sampled  # an end token that the policy sampled stays: it is what the engine saw
+        return Extension(self.encode_text(observation), forked=False)
+
+    def extend_chat(
+        self, history: Sequence[Message], action: str, sampled: Sequence[int], observation: Sequence[Message]
+    ) -> Extension:
+        """Continues a row whose observations are chat messages.
+
+        Args:
+            history: Messages before the action.
+            action: Text of the action.
+            sampled: Ids of the action.
+            observation: The new messages.
+
+        Returns:
+            What closes the assistant's turn, the messages and the opening of the next turn; or, where the template
+            does not repeat the history verbatim (it drops earlier thoughts, say), the whole prompt of a new row.
+        """
+        past = [*history, {"role": "assistant", "content": action}]
+        before, after = self._render(history), self._render([*past, *observation])
+        held = next((text for text in (before + action, before + action.rstrip()) if after.startswith(text)), None)
+        if held is None:
+            return Extension(self._encode_messages([*past, *observation]), forked=True)
+        suffix = after[len(held) :]
+        if self._holds_special(observation):
+            marked, contents = _mark(observation)
+            suffix = self._render([*past, *marked])[len(held) :]
+            ids = self._encode_marked(suffix, contents)
+        else:
+            ids = self._encode_template(suffix)
+        if sampled and ids and sampled[-1] == ids[0]:
+            ids = ids[1:]  # the policy itself ended its turn
+        return Extension(ids, forked=False)
+
+    def _render(self, messages: Sequence[Message]) -> str:
+        clean = [{**message, "content": _valid(str(message.get("content", "")))} for message in messages]
+        try:
+            return str(self.tokenizer.apply_chat_template(clean, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # templates raise their own error classes
+            raise InputError(f"the chat template refused the conversation: {str(error).splitlines()[0]}") from error
+
+    def _encode_messages(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        if not self._holds_special(messages):
+            return self._encode_template(self._render(messages))
+        marked, contents = _mark(messages)
+        return self._encode_marked(self._render(marked), contents)
+
+    def _holds_special(self, messages: Sequence[Message]) -> bool:
+        return any(special in str(message.get("content", "")) for message in messages for special in self._specials)
+
+    def _encode_template(self, text: str) -> tuple[int, ...]:
+        """Ids of a text of the chat template, whose special tokens are meant."""
+        with self._lock:
+            return tuple(self.tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"])
+
+    def _encode_marked(self, text: str, contents: Sequence[str]) -> tuple[int, ...]:
+        """Ids of a rendered template in which stand-ins hold the places of `contents`."""
+        ids: tuple[int, ...] = ()
+        for index, content in enumerate(contents):
+            template, found, text = text.partition(_stand_in(index))
+            if not found:  # the template dropped this message
+                text = template
+                continue
+            ids += self._encode_template(template) + self.encode_text(content)
+        return ids + self._encode_template(text)
+
+
+def _stand_in(index: int) -> str:
+    # Private-use characters: no template trims or rewrites them.
+    return f"\ue000{index}\ue001"
+
+
+def _mark(messages: Sequence[Message]) -> tuple[list[Message], list[str]]:
+    """The messages with stand-ins for their contents, and the contents."""
+    contents = [str(message.get("content", "")) for message in messages]
+    return [{**message, "content": _stand_in(index)} for index, message in enumerate(messages)], contents
+
+
+def _valid(text: str) -> str:
+    """The text with lone surrogates replaced, which no tokenizer accepts."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _generation_end_ids(folder: Path) -> Sequence[int]:
+    """End-of-turn ids of a checkpoint's generation config (several, in some families)."""
+    path = folder / "generation_config.json"
+    if not path.exists():
+        return ()
+    value: Any = json.loads(path.read_text()).get("eos_token_id")
+    if value is None:
+        return ()
+    return [int(item) for item in value] if isinstance(value, list) else [int(value)]

@@ -1,0 +1,326 @@
+"""The environment: text in, text out, tools in between."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol, Self
+
+import gymnasium as gym
+from gymnasium.error import ResetNeeded
+
+from ..tools.base import Tool, ToolResult, ToolStatus
+from ..tools.errors import InputError
+from ..tools.output import keep_ends
+from ..tools.runtime import ToolRuntime
+from .episode import Action, Episode, Limits, Message, ParsedAction, RewardResult, StopReason, Turn
+from .episode import FormatFault as Fault
+from .formats.base import ActionFormat, Cut
+from .reward import RewardFunction
+from .spaces import TextSpace
+from .task import Task, TaskSet
+
+Step = tuple[str, float, bool, bool, dict[str, Any]]
+ScriptedPolicy = Callable[[Episode], str]
+"""Writes the next action of an episode. It sees the task's answers: oracles and demonstrators, never a model."""
+
+
+class Truncator(Protocol):
+    """Shortens a text to a number of tokens; only the rollout has a tokenizer to make one."""
+
+    def __call__(self, text: str, max_tokens: int) -> str:
+        """The text, or a shortened form of at most `max_tokens` tokens."""
+
+
+class ToolEnv(gym.Env[str, str]):
+    """A multi-turn environment in which an agent thinks, calls tools and answers.
+
+    `reset` returns the prompt; `step` takes an action (a string, or an `Action` that knows how generation ended) and
+    returns the text that is new to the agent. The reward comes at the end. Nothing that a model can write makes
+    `step` raise.
+
+    Args:
+        tasks: What may be asked.
+        tools: What may be called. Tools are shared between environments; sessions are not.
+        action_format: The wire language.
+        reward: What a trainer optimises.
+        limits: Bounds of an episode.
+        render_mode: `ansi` or None.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
+    guess_rate: ClassVar[float] = 0.0
+    """Highest mean score that a policy without knowledge of the task may reach by guessing."""
+
+    def __init__(
+        self,
+        tasks: TaskSet,
+        tools: Sequence[Tool] = (),
+        *,
+        action_format: ActionFormat,
+        reward: RewardFunction,
+        limits: Limits | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode not in (None, "ansi"):
+            raise InputError(f"render_mode must be None or 'ansi', not {render_mode!r}")
+        self.tasks = tasks
+        self.tools = tuple(tools)
+        self.action_format = action_format
+        self.reward_function = reward
+        self.limits = limits or Limits()
+        self.render_mode = render_mode
+        self.observation_space = TextSpace()
+        self.action_space = TextSpace()
+        self.truncator: Truncator | None = None
+        self._episode: Episode | None = None
+        self._runtime: ToolRuntime | None = None
+
+    # What an environment defines ------------------------------------------------------------------------------
+
+    def score(self, episode: Episode) -> float:
+        """Verified correctness of the final answer in [0, 1]; format and length play no part."""
+        raise NotImplementedError(f"{type(self).__name__} must define score(episode)")
+
+    def oracle(self) -> ScriptedPolicy:
+        """A scripted policy that knows the answers and solves every task by honest play."""
+        raise NotImplementedError(f"{type(self).__name__} has no oracle")
+
+    # Gymnasium ------------------------------------------------------------------------------------------------
+
+    @property
+    def episode(self) -> Episode:
+        """The record of the current episode.
+
+        Raises:
+            ResetNeeded: Before the first `reset`.
+        """
+        if self._episode is None:
+            raise ResetNeeded("call reset() before the first step")
+        return self._episode
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Starts an episode.
+
+        Args:
+            seed: Fixes the task that is drawn and the seeds of the tools.
+            options: `{"task_id": ...}` picks a task exactly.
+
+        Returns:
+            The prompt as plain text, and info with `task_id`, `messages` (the prompt as chat messages) and `tools`
+            (JSON schemas).
+
+        Raises:
+            InputError: For an unknown option or task id.
+        """
+        super().reset(seed=seed)
+        unknown = set(options or {}) - {"task_id"}
+        if unknown:
+            raise InputError(f"reset() knows the option 'task_id' alone, not {sorted(unknown)}")
+        drawn, tool_seed = (int(value) for value in self.np_random.integers(0, 2**31 - 1, size=2))
+        task_id = (options or {}).get("task_id")
+        task: Task = self.tasks[drawn % len(self.tasks)] if task_id is None else self.tasks.by_id(task_id)
+        self._close_runtime()
+        self._runtime = runtime = ToolRuntime(self.tools, seed=tool_seed)
+        prompt = self.action_format.text(task, runtime.functions)
+        messages = self.action_format.messages(task, runtime.functions)
+        self._episode = Episode(task, prompt, list(messages))
+        schemas = [function.as_openai() for function in runtime.functions]
+        return prompt, {"task_id": task.id, "messages": messages, "tools": schemas}
+
+    def step(self, action: str) -> Step:
+        """Takes one action.
+
+        Args:
+            action: What the agent wrote; an `Action` also says whether it was cut by a token limit.
+
+        Returns:
+            The observation (text new to the agent), the reward (0 until the end), terminated, truncated, and info:
+            `messages` (the observation as chat messages), `faults`, `calls`, and at the end `reward_terms`, `score`,
+            `stop_reason`.
+
+        Raises:
+            ResetNeeded: If the episode has ended.
+        """
+        episode = self.episode
+        if episode.stop_reason is not None:
+            raise ResetNeeded(f"the episode ended ({episode.stop_reason.value}); call reset() before the next step")
+        action = action if isinstance(action, Action) else Action(action)
+        parsed = self._parse(action)
+        episode.messages.append({"role": "assistant", "content": str(action)})
+        if parsed.answer is not None:
+            episode.turns.append(Turn(action, parsed))
+            return self._finish(StopReason.ANSWER)
+        if not parsed.calls and not self.action_format.retry_on_fault:
+            episode.turns.append(Turn(action, parsed))
+            cut_off = action.finish_reason == "length"
+            return self._finish(StopReason.MAX_TOKENS if cut_off else StopReason.NO_ACTION)
+        return self._continue(action, parsed)
+
+    def truncate(self, reason: StopReason, action: Action | None = None) -> Step:
+        """Ends the episode for a reason that only the agent's side can see.
+
+        Args:
+            reason: A reason that truncates (`MAX_TOKENS`, `MAX_CONTEXT`, `WALL_TIME`, `FAILED`, ...).
+            action: The last action, cut by that reason. It is recorded, its calls do not run; if it holds a whole
+                answer, the episode ends with that answer instead.
+
+        Returns:
+            What `step` returns at the end of an episode.
+
+        Raises:
+            ValueError: If the reason is one that the environment alone decides.
+            ResetNeeded: If the episode has ended already.
+        """
+        if reason.terminated:
+            raise ValueError(f"truncate() takes a reason that cuts an episode off, not {reason.value!r}")
+        if self.episode.stop_reason is not None:
+            raise ResetNeeded(f"the episode ended already ({self.episode.stop_reason.value})")
+        if action is not None:
+            parsed = self._parse(action)
+            self.episode.messages.append({"role": "assistant", "content": str(action)})
+            self.episode.turns.append(Turn(action, parsed))
+            if parsed.answer is not None:
+                reason = StopReason.ANSWER
+        return self._finish(reason)
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """The transcript so far, in render mode `ansi`."""
+        if self.render_mode != "ansi":
+            return None
+        return self.episode.prompt + self.episode.response
+
+    def close(self) -> None:
+        """Closes the episode's tool sessions. The tools themselves stay open for others that share them."""
+        self._close_runtime()
+
+    # Copies and states ----------------------------------------------------------------------------------------
+
+    def spawn(self) -> Self:
+        """A new environment that shares tasks, tools, format and reward, and has no episode yet."""
+        other = copy.copy(self)
+        other._episode = None
+        other._runtime = None
+        other._np_random = None
+        other._np_random_seed = None
+        return other
+
+    def fork(self) -> Self:
+        """An independent environment in the same state, tool sessions included."""
+        other = self.spawn()
+        other._np_random = copy.deepcopy(self.np_random)
+        other._episode = copy.deepcopy(self._episode)
+        other._runtime = self._runtime.fork() if self._runtime is not None else None
+        return other
+
+    def snapshot(self) -> bytes:
+        """The episode's state, tool sessions included, as bytes for `restore`."""
+        if self._runtime is None:
+            raise ResetNeeded("call reset() before snapshot()")
+        return pickle.dumps((self.np_random.bit_generator.state, self.episode, self._runtime.snapshot()))
+
+    def restore(self, snapshot: bytes) -> None:
+        """Sets the state to that of a snapshot of the same environment. Unpickles: only restore what you made."""
+        state, episode, sessions = pickle.loads(snapshot)
+        self.np_random.bit_generator.state = state
+        self._close_runtime()
+        self._episode = episode
+        self._runtime = ToolRuntime(self.tools, seed=0)
+        self._runtime.restore(sessions)
+
+    # Inside ---------------------------------------------------------------------------------------------------
+
+    def _parse(self, action: Action) -> ParsedAction:
+        parsed = self.action_format.parse(action)
+        faults = list(parsed.faults)
+        # Judged here for every format, by provenance: what stands in an action was written by the agent.
+        if self.action_format.forged(action) and Fault.FORGED_OBSERVATION not in faults:
+            faults.append(Fault.FORGED_OBSERVATION)
+        if not parsed.calls and parsed.answer is None and not faults:
+            faults.append(Fault.NO_ACTION)
+        return ParsedAction(parsed.text, parsed.surplus, parsed.calls, parsed.answer, tuple(faults))
+
+    def _continue(self, action: Action, parsed: ParsedAction) -> Step:
+        episode = self.episode
+        results = self._run(parsed)
+        over_budget = len(results) < len(parsed.calls)
+        calls = parsed.calls[: len(results)]
+        if over_budget:
+            episode.turns.append(Turn(action, parsed, results))
+            return self._finish(StopReason.MAX_CALLS)
+        if parsed.calls:
+            observation = self.action_format.render(calls, results, self._cut)
+            messages = self.action_format.render_messages(calls, results, self._cut)
+        else:
+            observation = self.action_format.fault_text(parsed)
+            messages = [{"role": "user", "content": observation}]
+        last = self.limits.max_turns is not None and len(episode.turns) + 1 >= self.limits.max_turns
+        episode.turns.append(Turn(action, parsed, results, "" if last else observation))
+        if last:
+            return self._finish(StopReason.MAX_TURNS)
+        episode.messages.extend(messages)
+        return observation, 0.0, False, False, self._info(messages)
+
+    def _run(self, parsed: ParsedAction) -> tuple[ToolResult, ...]:
+        assert self._runtime is not None
+        calls = parsed.calls
+        if self.limits.max_calls is not None:
+            calls = calls[: max(0, self.limits.max_calls - self.episode.call_count)]
+        return tuple(self._runtime.call(call) for call in calls)
+
+    @property
+    def _cut(self) -> Cut:
+        limits = self.limits
+        if limits.max_observation_tokens is not None and self.truncator is None:
+            raise InputError(
+                "limits.max_observation_tokens needs a tokenizer, which only a rollout has; "
+                "use limits.max_observation_characters, or set env.truncator"
+            )
+
+        def cut(text: str) -> str:
+            if limits.max_observation_characters is not None:
+                text = keep_ends(text, limits.max_observation_characters).text
+            if limits.max_observation_tokens is not None and self.truncator is not None:
+                text = self.truncator(text, limits.max_observation_tokens)
+            return text
+
+        return cut
+
+    def _info(self, messages: list[Message]) -> dict[str, Any]:
+        turn = self.episode.turns[-1] if self.episode.turns else None
+        return {
+            "task_id": self.episode.task.id,
+            "messages": messages,
+            "faults": [fault.value for fault in turn.parsed.faults] if turn else [],
+            "calls": [
+                {"name": call.name, "status": result.status.value, "seconds": result.seconds}
+                for call, result in zip(turn.parsed.calls, turn.results, strict=False)
+            ]
+            if turn
+            else [],
+        }
+
+    def _finish(self, reason: StopReason) -> Step:
+        episode = self.episode
+        episode.stop_reason = reason
+        # An infrastructure failure is no reward: the rollout marks the trajectory and leaves it out.
+        result = RewardResult(0.0) if reason is StopReason.FAILED else self.reward_function(episode)
+        score = 0.0 if reason is StopReason.FAILED or episode.answer is None else float(self.score(episode))
+        info = self._info([])
+        info["reward_terms"] = {name: float(value) for name, value in result.terms.items()}
+        info["score"] = score
+        info["answer"] = episode.answer
+        info["stop_reason"] = reason.value
+        self._close_runtime()
+        return "", float(result.reward), reason.terminated, not reason.terminated, info
+
+    def _close_runtime(self) -> None:
+        if self._runtime is not None:
+            self._runtime.close()
+            self._runtime = None
+
+
+def failed_calls(episode: Episode) -> int:
+    """Tool calls of an episode that did not end well."""
+    return sum(result.status is not ToolStatus.OK for turn in episode.turns for result in turn.results)

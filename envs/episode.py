@@ -1,0 +1,205 @@
+"""What happened: actions, turns, limits, stop reasons and the record of one episode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from ..tools.base import ToolCall, ToolResult
+from .task import Task
+
+Message = dict[str, Any]
+"""One OpenAI chat message: `role`, `content`, and further keys that a format needs."""
+
+FinishReason = Literal["stop", "eos", "length"]
+
+
+class Action(str):
+    """What the agent wrote in one turn: a string that also knows why generation ended.
+
+    Attributes:
+        finish_reason: `stop` (a stop string, or a plain `str`), `eos` (the model ended its turn) or `length` (cut by
+            a token limit).
+    """
+
+    finish_reason: FinishReason
+
+    def __new__(cls, text: str, finish_reason: FinishReason = "stop") -> Action:
+        action = super().__new__(cls, text)
+        action.finish_reason = finish_reason
+        return action
+
+    def __reduce__(self) -> tuple[type[Action], tuple[str, FinishReason]]:
+        return (Action, (str(self), self.finish_reason))
+
+
+class StopReason(StrEnum):
+    """Why an episode ended. Every episode ends with exactly one."""
+
+    ANSWER = "answer"
+    """The agent gave a final answer (terminated)."""
+    NO_ACTION = "no_action"
+    """The agent ended its turn with neither a call nor an answer, where the format has no second chance (terminated)."""
+    MAX_TURNS = "max_turns"
+    """The turns were used up (truncated)."""
+    MAX_CALLS = "max_calls"
+    """A tool call was asked for beyond the budget of calls (truncated)."""
+    MAX_TOKENS = "max_tokens"
+    """The episode's token budget was used up; only the agent sees it (truncated)."""
+    MAX_CONTEXT = "max_context"
+    """The model's context window was full; only the agent sees it (truncated)."""
+    WALL_TIME = "wall_time"
+    """The episode took too long; only the agent sees it (truncated)."""
+    FAILED = "failed"
+    """The infrastructure failed (engine, worker, environment): no reward, the episode may be retried (truncated)."""
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the environment itself came to its end, as opposed to being cut off."""
+        return self in (StopReason.ANSWER, StopReason.NO_ACTION)
+
+
+class FormatFault(StrEnum):
+    """What can be wrong with an action's form. The list is closed."""
+
+    NO_ACTION = "no_action"
+    """Neither a call nor an answer was found."""
+    UNCLOSED = "unclosed"
+    """A tag or code fence was opened and not closed."""
+    BAD_CALL = "bad_call"
+    """A call was found but could not be read (broken JSON, missing name, empty query)."""
+    FORGED_OBSERVATION = "forged_observation"
+    """The agent wrote a mark that only the environment may write."""
+    TEXT_AFTER_ACTION = "text_after_action"
+    """Text followed the answer or the block of calls; it was cut."""
+    MISPLACED = "misplaced"
+    """Tags stand in an order that the format does not allow."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one episode; None means no bound.
+
+    The environment enforces turns, calls and characters. Tokens, context and wall time are seen by the rollout alone,
+    which ends the episode through `ToolEnv.truncate`.
+
+    Attributes:
+        max_turns: Actions per episode; the episode is truncated after this many without an ending.
+        max_calls: Tool calls per episode; the call beyond it truncates the episode.
+        max_observation_characters: Cap on one observation; the head and the tail are kept.
+        max_observation_tokens: The same in tokens; needs a truncator, which the rollout injects.
+        max_turn_tokens: Sampled tokens per action.
+        max_tokens: Tokens after the prompt (sampled and observed) per episode.
+        max_context: Length of the whole row, prompt included, in tokens.
+        wall_seconds: Wall-clock time per episode in seconds.
+    """
+
+    max_turns: int | None = 8
+    max_calls: int | None = None
+    max_observation_characters: int | None = None
+    max_observation_tokens: int | None = None
+    max_turn_tokens: int | None = None
+    max_tokens: int | None = None
+    max_context: int | None = None
+    wall_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class ParsedAction:
+    """An action as its format reads it.
+
+    Attributes:
+        text: The part that counts: up to the first answer or the end of the first contiguous block of calls.
+        surplus: What followed and was cut.
+        calls: Tool calls to run, in order.
+        answer: Final answer, or None.
+        faults: What is wrong with the action's form.
+    """
+
+    text: str
+    surplus: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    answer: str | None = None
+    faults: tuple[FormatFault, ...] = ()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One action and what came of it.
+
+    Attributes:
+        action: What the agent wrote, whole.
+        parsed: How the format read it.
+        results: Results of `parsed.calls`, in order (fewer when the budget ended).
+        observation: Text that the environment returned ("" at the end).
+    """
+
+    action: Action
+    parsed: ParsedAction
+    results: tuple[ToolResult, ...] = ()
+    observation: str = ""
+
+
+@dataclass
+class Episode:
+    """The record of one episode, from which rewards are computed.
+
+    Attributes:
+        task: What was asked.
+        prompt: The first observation (plain text).
+        messages: The conversation as chat messages, prompt included.
+        turns: The turns so far.
+        stop_reason: Why it ended; None while it runs.
+    """
+
+    task: Task
+    prompt: str
+    messages: list[Message] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    stop_reason: StopReason | None = None
+
+    @property
+    def answer(self) -> str | None:
+        """The final answer, or None if none was given."""
+        return self.turns[-1].parsed.answer if self.turns else None
+
+    @property
+    def response(self) -> str:
+        """All that followed the prompt, as one text: the counted parts of the actions and the observations."""
+        return "".join(turn.parsed.text + turn.observation for turn in self.turns)
+
+    @property
+    def finished_by_agent(self) -> bool:
+        """Whether the last action ended by the agent's own doing (not cut by a token limit) and nothing cut it off."""
+        ended = self.stop_reason is not None and self.stop_reason.terminated
+        return ended and bool(self.turns) and self.turns[-1].action.finish_reason != "length"
+
+    @property
+    def faults(self) -> tuple[FormatFault, ...]:
+        """All format faults, in order."""
+        return tuple(fault for turn in self.turns for fault in turn.parsed.faults)
+
+    @property
+    def forged(self) -> bool:
+        """Whether the agent wrote an observation itself; such an episode can earn nothing."""
+        return FormatFault.FORGED_OBSERVATION in self.faults
+
+    @property
+    def call_count(self) -> int:
+        """Tool calls that ran."""
+        return sum(len(turn.results) for turn in self.turns)
+
+
+@dataclass(frozen=True)
+class RewardResult:
+    """What a reward function says of an episode.
+
+    Attributes:
+        reward: What a trainer optimises, in the range its paper gives.
+        terms: Named parts of it and metrics beside it.
+    """
+
+    reward: float
+    terms: Mapping[str, float] = field(default_factory=dict)

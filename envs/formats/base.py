@@ -1,0 +1,106 @@
+"""The wire language between model and environment."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
+
+from ...tools.base import FunctionSchema, ToolCall, ToolResult
+from ...tools.errors import InputError
+from ..episode import Action, Message, ParsedAction
+from ..task import Task
+
+PromptStyle = Literal["full", "question"]
+
+Cut = Callable[[str], str]
+"""Shortens the payload of an observation to the episode's cap; marks around it stay whole."""
+
+
+def whole(text: str) -> str:
+    """The cut that cuts nothing."""
+    return text
+
+
+class ActionFormat(ABC):
+    r"""Owns the prompt, the stop strings, parsing, and the rendering of observations.
+
+    A format is stateless and shared: the same instance serves any number of episodes.
+
+    Attributes:
+        name: Public name.
+        transcript: `text` when observations continue the assistant's own text (one growing string), `chat` when they
+            come back as messages under the chat template.
+        stop: Strings after which generation stops; they stay in the action's text.
+        observation_marks: Strings that only the environment may write; in an action they are a forged observation.
+        prefill: Text that the framework puts at the start of the agent's first turn; never an action, never trained.
+        retry_on_fault: Whether an action without call or answer is answered by a text (and the episode goes on)
+            instead of ending the episode.
+        functions: Names of the functions that the format can express, in call order of preference; empty means any.
+
+    Args:
+        prompt: `full` for the published instruction, `question` for the bare question (small models trained from
+            scratch on demonstrations need no instruction).
+    """
+
+    name: ClassVar[str]
+    transcript: ClassVar[Literal["text", "chat"]] = "text"
+    stop: ClassVar[tuple[str, ...]] = ()
+    observation_marks: ClassVar[tuple[str, ...]] = ()
+    prefill: ClassVar[str] = ""
+    retry_on_fault: ClassVar[bool] = False
+
+    def __init__(self, prompt: PromptStyle = "full") -> None:
+        if prompt not in ("full", "question"):
+            raise InputError(f"format {self.name!r}: prompt must be 'full' or 'question', not {prompt!r}")
+        self.prompt = prompt
+
+    @abstractmethod
+    def messages(self, task: Task, functions: Sequence[FunctionSchema]) -> list[Message]:
+        """The prompt as chat messages, for models with a chat template."""
+
+    @abstractmethod
+    def text(self, task: Task, functions: Sequence[FunctionSchema]) -> str:
+        """The prompt as one text, for base models."""
+
+    @abstractmethod
+    def parse(self, action: Action) -> ParsedAction:
+        """Reads an action. Never raises, whatever the text."""
+
+    @abstractmethod
+    def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
+        """The observation text for results, exactly as it is appended to the transcript.
+
+        Args:
+            calls: The calls that were made.
+            results: Their results, in the same order.
+            cut: Applied to what the tools returned, inside the format's marks.
+        """
+
+    def render_messages(
+        self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole
+    ) -> list[Message]:
+        """The observation as chat messages. Formats of the `text` kind return one user message with the same text."""
+        return [{"role": "user", "content": self.render(calls, results, cut)}]
+
+    def fault_text(self, parsed: ParsedAction) -> str:
+        """What the environment says to an action without call or answer, where `retry_on_fault` is set."""
+        raise NotImplementedError(f"format {self.name!r} ends the episode on a fault and has no text for it")
+
+    @abstractmethod
+    def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
+        """An action that makes a call, as a well-behaved agent writes it (for oracles and demonstrations).
+
+        Args:
+            thought: Reasoning to put before it.
+            call: The call.
+            turn: Position of the action in the episode, from 1.
+        """
+
+    @abstractmethod
+    def write_answer(self, thought: str, answer: str, turn: int) -> str:
+        """An action that gives the final answer, as a well-behaved agent writes it."""
+
+    def forged(self, text: str) -> bool:
+        """Whether an action's text holds a mark that only the environment may write."""
+        return any(mark in text for mark in self.observation_marks)

@@ -1,0 +1,144 @@
+"""Ids of environments: a thin layer over Gymnasium's registry."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+from ..tools.errors import InputError
+
+if TYPE_CHECKING:
+    from .env import ToolEnv
+
+EntryPoint = str | Callable[..., "ToolEnv"]
+"""A class (or function) that makes the environment, or `module:Name` to import it only when it is made."""
+
+ENTRY_POINTS = {
+    "toolgym/SearchQA-v0": "toolgym.envs.search_qa:SearchQAEnv",
+    "toolgym/PythonMath-v0": "toolgym.envs.python_math:PythonMathEnv",
+    "toolgym/ReActQA-v0": "toolgym.envs.react_qa:ReActQAEnv",
+    "toolgym/KnightsAndKnaves-v0": "toolgym.envs.knights_and_knaves:KnightsAndKnavesEnv",
+}
+
+_registered: set[str] = set()
+
+
+def register(id: str, entry_point: EntryPoint, **kwargs: Any) -> None:
+    """Registers an environment under an id such as `mine/Riddles-v0`.
+
+    Registering the same entry point again replaces its options, so that a notebook cell can run twice.
+
+    Args:
+        id: `NAMESPACE/NAME-vVERSION`.
+        entry_point: A subclass of `ToolEnv`, a function that returns one, or `module:Name`.
+        **kwargs: Options for the entry point, which `make_env` may override.
+
+    Raises:
+        InputError: If the id is malformed or taken by another entry point, or the entry point is no such thing.
+    """
+    _check_entry_point(id, entry_point)
+    known = gym.registry.get(id)
+    if known is not None and _entry_name(known.entry_point) != _entry_name(entry_point):
+        raise InputError(
+            f"the id {id!r} belongs to {_entry_name(known.entry_point)} already; "
+            f"register {_entry_name(entry_point)} under another name or version"
+        )
+    gym.registry.pop(id, None)
+    try:
+        gym.register(id=id, entry_point=entry_point, kwargs=kwargs)
+    except gym.error.Error as error:
+        raise InputError(f"{id!r} is no id of an environment ({error}); write NAMESPACE/NAME-v0") from error
+    _registered.add(id)
+
+
+def register_all() -> None:
+    """Registers the environments of this package; nothing of theirs is imported until one is made."""
+    for env_id, entry_point in ENTRY_POINTS.items():
+        register(env_id, entry_point)
+
+
+def environment_ids() -> list[str]:
+    """All ids that were registered here, sorted."""
+    return sorted(_registered)
+
+
+def make_env(id: str, **options: Any) -> ToolEnv:
+    """Makes an environment, without Gymnasium's wrappers.
+
+    Args:
+        id: A registered id, or `module:NAMESPACE/NAME-v0` to import the module that registers it first (the current
+            folder is importable).
+        **options: Arguments of the environment.
+
+    Raises:
+        InputError: If the id or an option is unknown (near misses are named), the module does not exist, or the
+            environment is no `ToolEnv`.
+    """
+    from .env import ToolEnv
+
+    module, _, name = id.rpartition(":")
+    if module:
+        _import(module, id)
+    spec = gym.registry.get(name)
+    if spec is None:
+        raise InputError(f"there is no environment {name!r}{_suggest(name, environment_ids())}")
+    _check_options(name, spec.entry_point, options)
+    env = gym.make(name, disable_env_checker=True, **options).unwrapped
+    if not isinstance(env, ToolEnv):
+        raise InputError(f"{name!r} is a {type(env).__name__}, no ToolEnv; make it with gymnasium.make")
+    return env
+
+
+def _check_entry_point(id: str, entry_point: object) -> None:
+    if isinstance(entry_point, str):
+        module, _, name = entry_point.partition(":")
+        if not module or not name:
+            raise InputError(f"{id!r}: an entry point as text is 'module:Name', not {entry_point!r}")
+    elif not callable(entry_point):
+        raise InputError(f"{id!r}: an entry point is a class, a function or 'module:Name', not {entry_point!r}")
+
+
+def _entry_name(entry_point: Any) -> str:
+    if isinstance(entry_point, str):
+        return entry_point
+    return f"{entry_point.__module__}:{entry_point.__qualname__}"
+
+
+def _import(module: str, id: str) -> None:
+    folder = os.getcwd()
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.append(folder)
+    importlib.invalidate_caches()
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
+            raise  # the module exists, but something that it imports does not
+        raise InputError(f"{id!r}: there is no module {module!r} in {folder} or installed") from error
+
+
+def _check_options(id: str, entry_point: Any, options: dict[str, Any]) -> None:
+    creator = gym.envs.registration.load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    parameters = inspect.signature(creator).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters]
+    for option in options:
+        if option not in known:
+            raise InputError(f"{id} has no option {option!r}{_suggest(option, known)}")
+
+
+def _suggest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    if not near:  # a bare name without namespace or version
+        near = [one for one in known if word and word.lower() in one.lower()]
+    if near:
+        return f"; did you mean {' or '.join(map(repr, near))}? Known: {', '.join(known)}"
+    return f"; known: {', '.join(known) or 'none'}"
