@@ -1,0 +1,224 @@
+"""`@tool`: a typed function with a docstring becomes a tool."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints, overload
+
+from .arguments import describe
+from .base import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
+from .errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SECTION = re.compile(r"^(Args|Arguments|Returns?|Raises|Yields?|Examples?|Notes?|Warnings?|See Also|References):\s*$")
+_ARGUMENT = re.compile(r"^(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)$")
+
+
+class FunctionTool(Tool, Generic[P, R]):
+    """A function as a tool without state. Made by `@tool`; still callable as the function it wraps.
+
+    Arguments are validated by pydantic against the annotations (unknown names are refused). What the function returns
+    is shown to the model: a string as it is, a `ToolResult` as it is, anything else as JSON.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        name: str | None = None,
+        timeout: float | None = 30.0,
+        max_output_characters: int = 10_000,
+    ) -> None:
+        self._function = function
+        self.timeout = timeout
+        self.max_output_characters = max_output_characters
+        self._model, self._fields = _argument_model(function)
+        self._schema = _function_schema(function, name or function.__name__, self._model)
+        update_wrapper(cast(Callable[..., Any], self), function)
+
+    @property
+    def functions(self) -> Sequence[FunctionSchema]:
+        """The one function."""
+        return (self._schema,)
+
+    def open(self, seed: int = 0) -> ToolSession:
+        """A session; the function has no state, so all are alike."""
+        return _FunctionSession(self)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Calls the function itself, without validation."""
+        return self._function(*args, **kwargs)
+
+    def run(self, arguments: Mapping[str, Any]) -> ToolResult:
+        """Validates the arguments and calls the function.
+
+        Args:
+            arguments: Values by parameter name, as the model wrote them.
+
+        Returns:
+            The rendered value, or `BAD_ARGUMENTS` with one line that says what is wrong.
+        """
+        from pydantic import ValidationError
+
+        try:
+            values = self._model.model_validate(dict(arguments))
+        except ValidationError as error:
+            return ToolResult(ToolStatus.BAD_ARGUMENTS, f"Bad arguments for {self._schema.name}: {_one_line(error)}.")
+        kwargs = {name: getattr(values, field) for name, field in self._fields.items()}
+        return _render(cast(Callable[..., object], self._function)(**kwargs))
+
+
+class _FunctionSession(StatelessSession):
+    def __init__(self, tool: FunctionTool[Any, Any]) -> None:
+        self._tool = tool
+
+    def call(self, call: ToolCall) -> ToolResult:
+        return self._tool.run(call.arguments)
+
+
+@overload
+def tool(function: Callable[P, R], /) -> FunctionTool[P, R]: ...
+
+
+@overload
+def tool(
+    *, name: str | None = None, timeout: float | None = 30.0, max_output_characters: int = 10_000
+) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
+
+
+def tool(
+    function: Callable[P, R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    timeout: float | None = 30.0,
+    max_output_characters: int = 10_000,
+) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
+    """Makes a tool of a typed function with a Google docstring.
+
+    The docstring's text describes the function to the model, its `Args` section the arguments; the annotations give
+    the JSON schema. Use it plain (`@tool`) or with options (`@tool(timeout=5)`).
+
+    Args:
+        function: The function, when used without parentheses.
+        name: Name for the model; the function's own by default.
+        timeout: Wall-clock limit of one call in seconds; None for functions that surely end.
+        max_output_characters: Cap on the text of one result.
+
+    Raises:
+        InputError: If a parameter has no annotation, the docstring is missing, or an `Args` entry names no parameter.
+    """
+
+    def decorate(inner: Callable[P, R]) -> FunctionTool[P, R]:
+        return FunctionTool(inner, name=name, timeout=timeout, max_output_characters=max_output_characters)
+
+    return decorate if function is None else decorate(function)
+
+
+def _argument_model(function: Callable[..., Any]) -> tuple[Any, dict[str, str]]:
+    """A pydantic model of the parameters, and the model's field for each parameter name."""
+    from pydantic import ConfigDict, Field, PydanticSchemaGenerationError, create_model
+
+    label = f"tool {getattr(function, '__name__', function)!r}"
+    if inspect.iscoroutinefunction(function):
+        raise InputError(f"{label} is an async function; give a plain function (use asyncio.run inside it)")
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise InputError(
+            f"{label}: an annotation cannot be resolved ({error}); import the name at module level"
+        ) from None
+    _, descriptions = _parse_docstring(function)
+    parameters = inspect.signature(function).parameters
+    unknown = [name for name in descriptions if name not in parameters]
+    if unknown:
+        raise InputError(f"{label}: the docstring describes {unknown[0]!r}, which is not a parameter")
+    definitions: dict[str, Any] = {}
+    fields: dict[str, str] = {}
+    for position, (name, parameter) in enumerate(parameters.items()):
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise InputError(f"{label}: parameter {name!r} cannot be given by name; use plain named parameters")
+        if name not in hints:
+            raise InputError(f"{label}: parameter {name!r} has no type annotation; write for example `{name}: str`")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        # Fields have neutral names, since a parameter may be called as one of pydantic's own attributes ("schema").
+        field = fields[name] = f"argument_{position}"
+        definitions[field] = (hints[name], Field(default, alias=name, description=descriptions.get(name)))
+    try:
+        model = create_model("Arguments", __config__=ConfigDict(extra="forbid"), **definitions)
+    except PydanticSchemaGenerationError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{label}: a parameter's type has no JSON form ({reason}); use JSON-able types") from None
+    return model, fields
+
+
+def _function_schema(function: Callable[..., Any], name: str, model: Any) -> FunctionSchema:
+    from pydantic.errors import PydanticInvalidForJsonSchema
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Untitled(GenerateJsonSchema):
+        """Leaves out the titles that repeat each name: they cost tokens in every prompt."""
+
+        def field_title_should_be_set(self, schema: Any) -> bool:
+            return False
+
+    try:
+        parameters = model.model_json_schema(by_alias=True, schema_generator=Untitled)
+    except PydanticInvalidForJsonSchema as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"tool {name!r}: a parameter's type has no JSON schema ({reason})") from None
+    parameters.pop("title", None)
+    parameters.setdefault("properties", {})
+    description, _ = _parse_docstring(function)
+    if not description:
+        raise InputError(f"tool {name!r} has no docstring; its first lines tell the model what the tool does")
+    return FunctionSchema(name, description, parameters)
+
+
+def _parse_docstring(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
+    """The text before the first section, and the description of each argument."""
+    lines = inspect.cleandoc(function.__doc__ or "").splitlines()
+    description: list[str] = []
+    arguments: dict[str, str] = {}
+    section, current, indent = "", "", 0
+    for line in lines:
+        header = _SECTION.match(line)
+        if header:
+            section, current, indent = header[1], "", 0
+        elif not section:
+            description.append(line)
+        elif section in ("Args", "Arguments") and line.strip():
+            depth = len(line) - len(line.lstrip())
+            indent = indent or depth
+            entry = _ARGUMENT.match(line.strip()) if depth <= indent else None
+            if entry:
+                current = entry[1]
+                arguments[current] = entry[2]
+            elif current:
+                arguments[current] = f"{arguments[current]} {line.strip()}".strip()
+    return "\n".join(description).strip(), arguments
+
+
+def _one_line(error: Any) -> str:
+    """All faults that pydantic found, as one line for the model."""
+    faults = []
+    for fault in error.errors(include_url=False, include_context=False):
+        place = ".".join(str(part) for part in fault["loc"])
+        faults.append(f"'{place}': {fault['msg']} (got {describe(fault['input'])})" if place else fault["msg"])
+    return " ".join("; ".join(faults).split())
+
+
+def _render(value: object) -> ToolResult:
+    from pydantic_core import to_jsonable_python
+
+    if isinstance(value, ToolResult):
+        return value
+    if isinstance(value, str):
+        return ToolResult(ToolStatus.OK, value)
+    return ToolResult(ToolStatus.OK, json.dumps(to_jsonable_python(value), ensure_ascii=False))
