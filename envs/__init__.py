@@ -1,1 +1,91 @@
-"""Placeholder."""
+"""Environments: tasks, action formats, rewards, and the environments that bring them together with tools."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .registration import environment_ids, make_env, register, register_all
+
+if TYPE_CHECKING:
+    from .env import ScriptedPolicy, ToolEnv, Truncator
+    from .episode import Action, Episode, FormatFault, Limits, ParsedAction, RewardResult, StopReason, Turn
+    from .formats.base import ActionFormat
+    from .knights_and_knaves import KnightsAndKnavesEnv
+    from .python_math import PythonMathEnv
+    from .react_qa import ReActQAEnv
+    from .reward import RewardFunction
+    from .search_qa import SearchQAEnv
+    from .sources import load_tasks, read_rows
+    from .spaces import TextSpace
+    from .task import Task, TaskSet
+    from .world import World
+
+_HOMES = {
+    "Action": "episode",
+    "ActionFormat": "formats.base",
+    "Episode": "episode",
+    "FormatFault": "episode",
+    "KnightsAndKnavesEnv": "knights_and_knaves",
+    "Limits": "episode",
+    "ParsedAction": "episode",
+    "PythonMathEnv": "python_math",
+    "ReActQAEnv": "react_qa",
+    "RewardFunction": "reward",
+    "RewardResult": "episode",
+    "ScriptedPolicy": "env",
+    "SearchQAEnv": "search_qa",
+    "StopReason": "episode",
+    "Task": "task",
+    "TaskSet": "task",
+    "TextSpace": "spaces",
+    "ToolEnv": "env",
+    "Truncator": "env",
+    "Turn": "episode",
+    "World": "world",
+    "load_tasks": "sources",
+    "read_rows": "sources",
+}
+
+__all__ = [
+    "Action",
+    "ActionFormat",
+    "Episode",
+    "FormatFault",
+    "KnightsAndKnavesEnv",
+    "Limits",
+    "ParsedAction",
+    "PythonMathEnv",
+    "ReActQAEnv",
+    "RewardFunction",
+    "RewardResult",
+    "ScriptedPolicy",
+    "SearchQAEnv",
+    "StopReason",
+    "Task",
+    "TaskSet",
+    "TextSpace",
+    "ToolEnv",
+    "Truncator",
+    "Turn",
+    "World",
+    "environment_ids",
+    "load_tasks",
+    "make_env",
+    "read_rows",
+    "register",
+    "register_all",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name on first use, so that `import toolgym.envs` stays cheap."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

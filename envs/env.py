@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 
 from ..tools.base import Tool, ToolResult, ToolStatus
 from ..tools.errors import InputError
-from ..tools.output import keep_ends
+from ..tools.output import MINIMUM_CAP, cap_text
 from ..tools.runtime import ToolRuntime
 from .episode import Action, Episode, Limits, Message, ParsedAction, RewardResult, StopReason, Turn
 from .episode import FormatFault as Fault
@@ -50,7 +50,7 @@ class ToolEnv(gym.Env[str, str]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
-    guess_rate: ClassVar[float] = 0.0
+    guess_rate: float = 0.0
     """Highest mean score that a policy without knowledge of the task may reach by guessing."""
 
     def __init__(
@@ -65,6 +65,9 @@ class ToolEnv(gym.Env[str, str]):
     ) -> None:
         if render_mode not in (None, "ansi"):
             raise InputError(f"render_mode must be None or 'ansi', not {render_mode!r}")
+        cap = limits.max_observation_characters if limits is not None else None
+        if cap is not None and cap < MINIMUM_CAP:
+            raise InputError(f"limits.max_observation_characters is {cap}; give at least {MINIMUM_CAP}, or None")
         self.tasks = tasks
         self.tools = tuple(tools)
         self.action_format = action_format
@@ -280,7 +283,7 @@ class ToolEnv(gym.Env[str, str]):
 
         def cut(text: str) -> str:
             if limits.max_observation_characters is not None:
-                text = keep_ends(text, limits.max_observation_characters).text
+                text = cap_text(text, limits.max_observation_characters)[0]
             if limits.max_observation_tokens is not None and self.truncator is not None:
                 text = self.truncator(text, limits.max_observation_tokens)
             return text

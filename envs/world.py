@@ -142,7 +142,7 @@ class World:
     def _corpus(self) -> Corpus:
         from ..tools.retrievers import Corpus, Passage
 
-        return Corpus(Passage(**passage) for passage in self.passages())
+        return Corpus((Passage(**passage) for passage in self.passages()), f"the world of seed {self.seed}")
 
     def corpus(self) -> Corpus:
         """All passages, those of held-out people included."""

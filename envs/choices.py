@@ -1,0 +1,48 @@
+"""Formats and rewards given by name, and what guessing may score."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from .formats.base import ActionFormat, PromptStyle
+from .reward import RewardFunction
+from .task import Task
+
+PromptChoice = PromptStyle
+
+
+def pick_format(action_format: str | ActionFormat, prompt: PromptStyle) -> ActionFormat:
+    """A format by name, with that prompt; an instance has chosen its prompt already.
+
+    Raises:
+        InputError: If there is no format of that name.
+    """
+    if isinstance(action_format, ActionFormat):
+        return action_format
+    from .formats import make_format
+
+    return make_format(action_format, prompt=prompt)
+
+
+def pick_reward(reward: str | RewardFunction) -> RewardFunction:
+    """A reward function by name, or the one that is given.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    if isinstance(reward, RewardFunction):
+        return reward
+    from .rewards import make_reward
+
+    return make_reward(reward)
+
+
+def commonest_share(tasks: Iterable[Task]) -> float:
+    """The score of the best constant answer: the share of the tasks that accept it."""
+    counts: Counter[str] = Counter()
+    total = 0
+    for task in tasks:
+        total += 1
+        counts.update({" ".join(answer.lower().split()) for answer in task.answers})
+    return max(counts.values(), default=0) / total

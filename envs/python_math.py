@@ -1,0 +1,148 @@
+"""Word problems with a Python interpreter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..tools.base import ToolCall, ToolStatus
+from .choices import PromptChoice, commonest_share, pick_format, pick_reward
+from .env import ScriptedPolicy, ToolEnv
+from .episode import Episode, Limits
+from .formats.base import ActionFormat
+from .math_problems import make_problem
+from .reward import RewardFunction
+from .sources import TaskSource, load_tasks
+from .task import Task, TaskSet
+
+ANNOTATION = re.compile(r"<<([^<>=]+)=([^<>]*)>>")
+FINAL = re.compile(r"####\s*(.+?)\s*$")
+PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+TEST_SEED_OFFSET = 1_000_003
+"""Keeps the generated test problems apart from the training problems of any small seed."""
+
+
+class PythonMathEnv(ToolEnv):
+    """Solves maths problems, with Python to calculate.
+
+    Args:
+        tasks: None for generated word problems; otherwise rows with `question` and `answer` (which may end in
+            `#### NUMBER`, as GSM8K's do) and, if known, a `solution` with `<<6*7=42>>` annotations; or a `TaskSet`.
+        action_format: Name or instance of the wire language; `code` and `hermes` fit.
+        reward: Name or instance of what a trainer optimises.
+        prompt: `full` or `question`; for a format given by name.
+        split: Which split of the folder or data set, or `train` or `test` of the generated problems.
+        size: How many problems are generated.
+        task_seed: Which problems are generated.
+        isolation: How the code is confined: see `PythonTool`.
+        timeout: Seconds per call.
+        limits: Bounds of an episode.
+        render_mode: `ansi` or None.
+
+    Raises:
+        InputError: If a file cannot be read or an option is unknown.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskSource | None = None,
+        *,
+        action_format: str | ActionFormat = "code",
+        reward: str | RewardFunction = "math",
+        prompt: PromptChoice = "full",
+        split: str = "train",
+        size: int = 500,
+        task_seed: int = 0,
+        isolation: str = "process",
+        timeout: float = 10.0,
+        limits: Limits | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        from ..tools import PythonTool
+
+        if tasks is None:
+            loaded = generated_problems(split, size, task_seed)
+        else:
+            loaded = load_tasks(tasks, self.task_from_row, split)
+        super().__init__(
+            loaded,
+            [PythonTool(isolation=isolation, timeout=timeout)],
+            action_format=pick_format(action_format, prompt),
+            reward=pick_reward(reward),
+            limits=limits,
+            render_mode=render_mode,
+        )
+        self.guess_rate = commonest_share(loaded)
+
+    @staticmethod
+    def task_from_row(row: Mapping[str, Any], default_id: str) -> Task:
+        """A task of a row with `question` and `answer`.
+
+        Raises:
+            KeyError: If one of them is missing.
+        """
+        answer = str(row["answer"])
+        solution = row.get("solution", answer if "####" in answer else None)
+        final = FINAL.search(answer)
+        if final is not None:
+            answer = final[1].replace(",", "")
+        metadata = {} if solution is None else {"solution": str(solution)}
+        return Task(str(row.get("id", default_id)), str(row["question"]), (answer,), metadata)
+
+    def score(self, episode: Episode) -> float:
+        """Whether the answer is mathematically equal to the accepted one."""
+        from .rewards import math_equal
+
+        return float(any(math_equal(episode.answer or "", answer) for answer in episode.task.answers))
+
+    def oracle(self) -> ScriptedPolicy:
+        """Runs the calculations of the annotated solution and answers with what Python printed last.
+
+        It never looks at the answer: a task whose solution has no annotations is answered with nothing, and missed.
+        """
+        return self._solve
+
+    def _solve(self, episode: Episode) -> str:
+        turn = len(episode.turns) + 1
+        code = solution_code(str(episode.task.metadata.get("solution", "")))
+        if turn == 1 and code:
+            call = ToolCall(self.tools[0].functions[0].name, {"code": code})
+            return self.action_format.write_call("I calculate step by step.", call, turn)
+        printed = _last_printed(episode)
+        return self.action_format.write_answer(f"The last result is {printed or 'missing'}.", printed, turn)
+
+
+def generated_problems(split: str = "train", size: int = 500, seed: int = 0) -> TaskSet:
+    """Generated word problems; those of the two splits are drawn from different seeds.
+
+    Raises:
+        InputError: If the split is neither `train` nor `test`.
+    """
+    from ..tools.errors import InputError
+
+    if split not in ("train", "test"):
+        raise InputError(f"generated problems have the splits 'train' and 'test', not {split!r}")
+    return TaskSet.generate(make_problem, size, seed + TEST_SEED_OFFSET * (split == "test"), f"problems-{split}-{seed}")
+
+
+def solution_code(solution: str) -> str:
+    """Python that prints the value of every annotated calculation, in order; empty if there is none."""
+    lines = []
+    for match in ANNOTATION.finditer(solution):
+        lines.append(f"print({python_expression(match[1])})")
+    return "\n".join(lines)
+
+
+def python_expression(expression: str) -> str:
+    """An annotated calculation as Python: percentages, thousands separators, dollar signs and crosses are rewritten."""
+    expression = expression.replace("$", "").replace("×", "*").replace("x", "*").replace(",", "")
+    expression = PERCENT.sub(r"(\1/100)", expression)
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", expression).strip()
+
+
+def _last_printed(episode: Episode) -> str:
+    if not episode.turns or not episode.turns[-1].results or episode.turns[-1].results[-1].status is not ToolStatus.OK:
+        return ""
+    lines = episode.turns[-1].results[-1].output.split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
