@@ -1,0 +1,43 @@
+"""Action formats: the wire languages between model and environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from .base import ActionFormat, PromptStyle
+from .code import CodeFormat
+from .hermes import HermesFormat
+from .names import unknown_name
+from .react import ReActFormat
+from .research import ResearchFormat
+from .search_r1 import SearchR1Format
+from .think_answer import ThinkAnswerFormat
+
+__all__ = ["FORMATS", "ActionFormat", "action_format"]
+
+_CLASSES: tuple[type[ActionFormat], ...] = (
+    ResearchFormat,
+    SearchR1Format,
+    HermesFormat,
+    ReActFormat,
+    CodeFormat,
+    ThinkAnswerFormat,
+)
+FORMATS: Mapping[str, type[ActionFormat]] = MappingProxyType({cls.name: cls for cls in _CLASSES})
+"""The formats by name."""
+
+
+def action_format(name: str, prompt: PromptStyle = "full") -> ActionFormat:
+    """Makes a format.
+
+    Args:
+        name: Its name; one of `FORMATS`.
+        prompt: `full` for the published instruction, `question` for the bare question.
+
+    Raises:
+        InputError: For an unknown name or prompt style.
+    """
+    if name not in FORMATS:
+        raise unknown_name("action format", name, FORMATS)
+    return FORMATS[name](prompt)

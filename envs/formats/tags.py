@@ -1,0 +1,116 @@
+r"""Finding tagged blocks and \boxed{} in a model's text, in linear time and without ever raising."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+END_MARKS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")
+"""End-of-turn marks of common tokenizers, for texts that were decoded with their special tokens."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A tagged block of a text.
+
+    Attributes:
+        tag: Name of the tag.
+        start: Position of its opening tag.
+        end: Position after its closing tag; after the opening tag (hidden tags: the end of the text) if not closed.
+        content: What stands between the tags.
+        closed: Whether there is a closing tag.
+    """
+
+    tag: str
+    start: int
+    end: int
+    content: str
+    closed: bool = True
+
+    @property
+    def innermost(self) -> str:
+        """What follows the last opening tag: a thought that mentions a tag does not swallow the block after it."""
+        return self.content.rpartition(f"<{self.tag}>")[2]
+
+
+def scan(text: str, tags: Sequence[str], hidden: Sequence[str] = ()) -> Iterator[Block]:
+    """The blocks of a text from left to right, none inside another.
+
+    Args:
+        text: The text.
+        tags: Tags to look for. An opening tag that is never closed is reported and passed over.
+        hidden: Tags whose blocks nothing is looked for in; such a block that is never closed hides the rest.
+    """
+    opening = _opening_tags((*tags, *hidden))
+    never_closed: set[str] = set()
+    match = opening.search(text)
+    while match:
+        tag, inside = match[1], match.end()
+        close = -1 if tag in never_closed else text.find(f"</{tag}>", inside)
+        if close >= 0:
+            end = close + len(f"</{tag}>")
+            yield Block(tag, match.start(), end, text[inside:close])
+        elif tag in hidden:
+            yield Block(tag, match.start(), len(text), text[inside:], closed=False)
+            return
+        else:
+            never_closed.add(tag)
+            end = inside
+            yield Block(tag, match.start(), end, "", closed=False)
+        match = opening.search(text, end)
+
+
+def contents(text: str, tag: str) -> list[str]:
+    """What stands in the closed blocks of a tag, from left to right."""
+    return [block.content for block in scan(text, (tag,)) if block.closed]
+
+
+@lru_cache(maxsize=64)
+def _opening_tags(tags: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(f"<({'|'.join(re.escape(tag) for tag in tags)})>")
+
+
+def cut_after(text: str, stops: Sequence[str]) -> str:
+    """The text through the first of the stop strings, as an engine that knows them would have ended it."""
+    ends = [text.find(stop) + len(stop) for stop in stops if stop in text]
+    return text[: min(ends)] if ends else text
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text holds nothing but whitespace and end-of-turn marks."""
+    for mark in END_MARKS:
+        text = text.replace(mark, "")
+    return not text.strip()
+
+
+def last_boxed(text: str) -> str | None:
+    r"""The content of the last `\boxed{...}` (or `\fbox{...}`), with braces matched; None if there is none.
+
+    `\boxed x` without braces takes the text up to the next `$`, as the extraction of the MATH dataset (Hendrycks et
+    al., arXiv 2103.03874) does.
+    """
+    command = "\\boxed"
+    start = text.rfind(command)
+    if start < 0:
+        command = "\\fbox"
+        start = text.rfind(command)
+    if start < 0:
+        return None
+    rest = text[start + len(command) :]
+    inside = rest.lstrip()
+    if not inside.startswith("{"):
+        return rest.partition("$")[0].strip() or None if inside != rest else None
+    depth = 0
+    for brace in re.finditer(r"[{}]", inside):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return inside[1 : brace.start()].strip()
+    return None
+
+
+def boxed_or_whole(text: str) -> str:
+    r"""The content of the last `\boxed{...}` of a text, or the stripped text where it holds none."""
+    boxed = last_boxed(text)
+    return text.strip() if boxed is None else boxed

@@ -1,0 +1,106 @@
+"""Scores of mathematical answers: numbers compared directly, other expressions through math-verify."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+from ...tools.errors import InputError
+from ..formats.tags import last_boxed
+from .text import as_answers
+
+MAX_EXPRESSION_CHARACTERS = 300
+"""Longer answers are compared as text alone; none in GSM8K, MATH or AIME comes near it."""
+
+_ORNAMENTS = re.compile(r"\\\$|\$|\\%|%|\\!|\\,|\s")
+_NUMBER = re.compile(r"[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)")
+_MAX_NUMBER_CHARACTERS = 100
+# Towers of powers, factorials and long exponents are short to write and take for ever to evaluate.
+_EXPLOSIVE = re.compile(r"!|\^[^+=,]*\^|\*\*|\^\{?\(?[-+]?[0-9]{4}")
+
+
+def math_equal(prediction: str, answer: str) -> bool:
+    r"""Whether two mathematical answers are equal.
+
+    Numbers are compared exactly, thousands commas, dollar and percent signs and trailing zeros aside (the conventions
+    of GSM8K, arXiv 2110.14168). Everything else goes to math-verify (huggingface/Math-Verify), which the extra `math`
+    installs; its own time limits are off, because they use signals and so fail outside of the main thread. Instead,
+    expressions that are long or explode when evaluated are compared as text alone. An expression that is slow in
+    another way can still hold its thread: run graders of untrusted models under a process limit.
+
+    Args:
+        prediction: The answer that was given, without `\boxed`.
+        answer: The accepted answer.
+
+    Raises:
+        InputError: If math-verify is needed and not installed.
+    """
+    given, gold = _plain(prediction), _plain(answer)
+    if given == gold:
+        return bool(given)
+    given_number, gold_number = _number(given), _number(gold)
+    if given_number is not None and gold_number is not None:
+        return given_number == gold_number
+    if not (_tractable(given) and _tractable(gold)):
+        return False
+    return _verified(prediction, answer)
+
+
+def any_equal(prediction: str, answers: str | Sequence[str]) -> bool:
+    """Whether an answer equals one of the accepted answers (`math_equal`)."""
+    return any(math_equal(prediction, answer) for answer in as_answers(answers))
+
+
+def retool_reward(response: str, answers: str | Sequence[str]) -> float:
+    r"""+1 if the last `\boxed{}` of a response equals an accepted answer, else -1; nothing for form or for calls.
+
+    Source: ReTool, arXiv 2504.11536, section 2.3.
+
+    Args:
+        response: All that follows the prompt, interpreter output included.
+        answers: Accepted answers.
+
+    Raises:
+        InputError: If math-verify is needed and not installed, or there are no answers.
+    """
+    boxed = last_boxed(response)
+    return 1.0 if boxed is not None and any_equal(boxed, answers) else -1.0
+
+
+def _plain(text: str) -> str:
+    """Without ornaments: whitespace, dollar and percent signs, thin spaces, a final full stop."""
+    return _ORNAMENTS.sub("", text).removesuffix(".")
+
+
+def _number(text: str) -> Fraction | None:
+    if len(text) > _MAX_NUMBER_CHARACTERS or not _NUMBER.fullmatch(text):
+        return None
+    return Fraction(text.replace(",", ""))
+
+
+def _tractable(text: str) -> bool:
+    balanced = text.count("{") == text.count("}")
+    return 0 < len(text) <= MAX_EXPRESSION_CHARACTERS and balanced and not _EXPLOSIVE.search(text)
+
+
+def _verified(prediction: str, answer: str) -> bool:
+    math_verify = _math_verify()
+    try:
+        gold = math_verify.parse(f"\\boxed{{{answer}}}", parsing_timeout=None)
+        given = math_verify.parse(f"\\boxed{{{prediction}}}", parsing_timeout=None)
+        return bool(math_verify.verify(gold, given, timeout_seconds=None))
+    except Exception:  # whatever a model's expression does to the parser, it is not equal
+        return False
+
+
+def _math_verify() -> Any:
+    try:
+        import math_verify
+    except ImportError as error:
+        raise InputError("comparing mathematical expressions needs math-verify: pip install 'toolgym[math]'") from error
+    for module in ("math_verify.parser", "math_verify.grader"):  # they warn, once a process, that the limits are off
+        logging.getLogger(module).setLevel(logging.ERROR)
+    return math_verify
