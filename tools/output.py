@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import codecs
+from typing import NamedTuple
 
 MINIMUM_CAP = 64
-"""Smallest cap in characters that leaves room for the mark of an omission and some text around it."""
+"""Smallest cap in characters that leaves room for the mark of an omission; below it only the head is kept."""
+
+
+class KeptText(NamedTuple):
+    """A text that was cut to a cap.
+
+    Attributes:
+        text: What is left, with the mark of the omission.
+        omitted: How many characters were cut; 0 when nothing was.
+    """
+
+    text: str
+    omitted: int
 
 
 def clean_text(text: str) -> str:
@@ -20,58 +33,30 @@ def clean_text(text: str) -> str:
     return text
 
 
-def omission_mark(count: int) -> str:
-    """The line that stands where `count` characters were cut."""
-    return f"\n[... {count:,} characters omitted ...]\n"
-
-
-def cap_text(text: str, limit: int) -> tuple[str, int]:
-    """Cuts the middle out of a text that is too long.
+def keep_ends(text: str, limit: int) -> KeptText:
+    """Cuts the middle out of a text that is too long, and says in its place how much was cut.
 
     Args:
         text: Any text.
-        limit: Cap in characters, at least `MINIMUM_CAP`; the mark of the omission counts towards it.
+        limit: Cap in characters, at least 1; the mark of the omission counts towards it.
 
     Returns:
         The text, at most `limit` characters, and how many characters of it were cut.
 
     Raises:
-        ValueError: If the limit is below `MINIMUM_CAP`.
+        ValueError: If the limit is below 1.
     """
-    head, tail, omitted = split_cap(len(text), limit)
-    if not omitted:
-        return text, 0
-    return text[:head] + omission_mark(omitted) + text[len(text) - tail :], omitted
-
-
-def split_cap(length: int, limit: int) -> tuple[int, int, int]:
-    """How a text of `length` characters is cut to `limit`.
-
-    Returns:
-        Characters kept of the head, of the tail, and omitted between them. When nothing is cut, the head is all.
-
-    Raises:
-        ValueError: If the limit is below `MINIMUM_CAP`.
-    """
-    if limit < MINIMUM_CAP:
-        raise ValueError(f"an output cap of {limit} characters is too small: use at least {MINIMUM_CAP}")
-    if length <= limit:
-        return length, 0, 0
-    kept = limit - len(omission_mark(length))
-    head = kept - kept // 2
-    tail = kept // 2
-    return head, tail, length - kept
+    return _join_ends(text, text, len(text), limit)
 
 
 class BoundedText:
     """Collects a stream of bytes as text in bounded memory: the head and the tail of what came.
 
     Args:
-        limit: Cap in characters of the text that `take` returns, at least `MINIMUM_CAP`.
+        limit: Cap in characters of the text that `take` returns, at least 1.
     """
 
     def __init__(self, limit: int) -> None:
-        split_cap(0, limit)
         self._limit = limit
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._head = ""
@@ -89,15 +74,32 @@ class BoundedText:
         if text:
             self._tail = (self._tail + text)[-self._limit :]
 
-    def take(self) -> tuple[str, int]:
+    def take(self, reserve: int = 0) -> KeptText:
         """Ends the stream.
 
+        Args:
+            reserve: Characters by which the cap is lowered, to leave room for a note.
+
         Returns:
-            The text, at most the cap, and how many characters were cut.
+            The text as valid UTF-8, at most the cap, and how many characters were cut.
         """
         self.feed(b"", final=True)
-        head, tail, omitted = split_cap(self._length, self._limit)
-        if not omitted:
-            return clean_text(self._head), 0
-        kept_tail = (self._head + self._tail)[-tail:]
-        return clean_text(self._head[:head] + omission_mark(omitted) + kept_tail), omitted
+        text, omitted = _join_ends(self._head, self._head + self._tail, self._length, max(self._limit - reserve, 1))
+        return KeptText(clean_text(text), omitted)
+
+
+def _join_ends(head: str, tail: str, length: int, limit: int) -> KeptText:
+    """Joins the first characters of `head` and the last of `tail`, of a text that had `length` characters."""
+    if limit < 1:
+        raise ValueError(f"an output cap must be at least 1 character, got {limit}")
+    if length <= limit:
+        return KeptText(head, 0)
+    if limit < MINIMUM_CAP:
+        return KeptText(head[:limit], length - limit)
+    kept = limit - len(_mark(length))
+    after = kept // 2
+    return KeptText(head[: kept - after] + _mark(length - kept) + tail[len(tail) - after :], length - kept)
+
+
+def _mark(count: int) -> str:
+    return f"\n[... {count:,} characters omitted ...]\n"

@@ -14,7 +14,7 @@ from typing import Any
 from .arguments import describe, find_fault
 from .base import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
 from .errors import InputError
-from .output import MINIMUM_CAP, cap_text, clean_text
+from .output import clean_text, keep_ends
 
 
 class ToolRuntime:
@@ -30,7 +30,7 @@ class ToolRuntime:
         seed: Random seed of the episode, handed to every session.
 
     Raises:
-        InputError: If two functions have the same name, or a tool's output cap is too small.
+        InputError: If two functions have the same name, or a tool's output cap is below 1.
     """
 
     def __init__(self, tools: Sequence[Tool], seed: int = 0) -> None:
@@ -180,10 +180,9 @@ def _index_functions(tools: Sequence[Tool]) -> tuple[dict[str, FunctionSchema], 
     functions: dict[str, FunctionSchema] = {}
     owners: dict[str, int] = {}
     for position, tool in enumerate(tools):
-        if tool.max_output_characters < MINIMUM_CAP:
+        if tool.max_output_characters < 1:
             raise InputError(
-                f"{type(tool).__name__}.max_output_characters is {tool.max_output_characters}; "
-                f"use at least {MINIMUM_CAP}"
+                f"{type(tool).__name__}.max_output_characters is {tool.max_output_characters}; use at least 1"
             )
         for function in tool.functions:
             if function.name in functions:
@@ -213,7 +212,7 @@ def _describe_error(error: BaseException) -> str:
 
 
 def _finish(result: ToolResult, start: float, cap: int) -> ToolResult:
-    text, omitted = cap_text(clean_text(str(result.output)), cap)
+    text, omitted = keep_ends(clean_text(str(result.output)), cap)
     metadata: Mapping[str, Any] = result.metadata
     return replace(
         result,
