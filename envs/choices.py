@@ -20,9 +20,9 @@ def pick_format(action_format: str | ActionFormat, prompt: PromptStyle) -> Actio
     """
     if isinstance(action_format, ActionFormat):
         return action_format
-    from .formats import make_format
+    from .formats import action_format as make_format
 
-    return make_format(action_format, prompt=prompt)
+    return make_format(action_format, prompt)
 
 
 def pick_reward(reward: str | RewardFunction) -> RewardFunction:
@@ -33,9 +33,9 @@ def pick_reward(reward: str | RewardFunction) -> RewardFunction:
     """
     if isinstance(reward, RewardFunction):
         return reward
-    from .rewards import make_reward
+    from .rewards import reward_function
 
-    return make_reward(reward)
+    return reward_function(reward)
 
 
 def commonest_share(tasks: Iterable[Task]) -> float:

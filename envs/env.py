@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 
 from ..tools.base import Tool, ToolResult, ToolStatus
 from ..tools.errors import InputError
-from ..tools.output import MINIMUM_CAP, cap_text
+from ..tools.output import MINIMUM_CAP, keep_ends
 from ..tools.runtime import ToolRuntime
 from .episode import Action, Episode, Limits, Message, ParsedAction, RewardResult, StopReason, Turn
 from .episode import FormatFault as Fault
@@ -283,7 +283,7 @@ class ToolEnv(gym.Env[str, str]):
 
         def cut(text: str) -> str:
             if limits.max_observation_characters is not None:
-                text = cap_text(text, limits.max_observation_characters)[0]
+                text = keep_ends(text, limits.max_observation_characters).text
             if limits.max_observation_tokens is not None and self.truncator is not None:
                 text = self.truncator(text, limits.max_observation_tokens)
             return text

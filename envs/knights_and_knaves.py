@@ -92,10 +92,10 @@ class KnightsAndKnavesEnv(ToolEnv):
 
     def score(self, episode: Episode) -> float:
         """1 if every person's role is right, by the rule of the published reward."""
-        from .rewards import logic_rl_roles
+        from .rewards import read_roles
 
-        roles = dict(zip(episode.task.metadata["names"], episode.task.metadata["solution"], strict=True))
-        return float(logic_rl_roles(episode.answer or "", list(roles)) == roles)
+        solution = episode.task.metadata["solution"]
+        return float(read_roles(episode.answer or "", solution) == solution)
 
     def oracle(self) -> ScriptedPolicy:
         """Gives the solution at once."""
@@ -130,7 +130,8 @@ def _puzzle_task(task_id: str, puzzle: Puzzle, seed: int) -> Task:
 
 
 def _task(task_id: str, quiz: str, names: tuple[str, ...], solution: tuple[bool, ...]) -> Task:
-    return Task(task_id, quiz, (solution_text(names, solution),), {"names": names, "solution": solution})
+    roles = dict(zip(names, solution, strict=True))
+    return Task(task_id, quiz, (solution_text(names, solution),), {"solution": roles})
 
 
 def _read_statements(value: Any, task_id: str) -> tuple[Statement, ...]:

@@ -1,0 +1,175 @@
+"""Limits and stop reasons, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from toolgym.envs import (
+    Action,
+    ActionFormat,
+    Episode,
+    Limits,
+    ParsedAction,
+    RewardFunction,
+    RewardResult,
+    StopReason,
+    Task,
+    TaskSet,
+    ToolEnv,
+)
+from toolgym.envs.formats.base import Cut, whole
+from toolgym.tools import InputError, ToolCall, tool
+
+TASK = Task("one", "What is 2 + 2?", ("4",))
+
+
+class Lines(ActionFormat):
+    """`call TEXT` lines are calls, `answer TEXT` is the answer."""
+
+    name = "lines"
+    observation_marks = ("OBS",)
+
+    def __init__(self, retry: bool = True) -> None:
+        super().__init__("question")
+        self.retry_on_fault = retry  # type: ignore[misc]
+
+    def messages(self, task: Task, functions: Any) -> list[dict[str, Any]]:
+        return [{"role": "user", "content": task.question}]
+
+    def text(self, task: Task, functions: Any) -> str:
+        return task.question
+
+    def parse(self, action: Action) -> ParsedAction:
+        lines = action.split("\n")
+        calls = tuple(ToolCall("echo", {"text": line[5:]}) for line in lines if line.startswith("call "))
+        answers = [line[7:] for line in lines if line.startswith("answer ")]
+        return ParsedAction(str(action), calls=calls, answer=answers[0] if answers else None)
+
+    def render(self, calls: Any, results: Any, cut: Cut = whole) -> str:
+        return "OBS" + "|".join(cut(result.output) for result in results)
+
+    def fault_text(self, parsed: ParsedAction) -> str:
+        return "OBS try again"
+
+    def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
+        return f"call {call.arguments['text']}"
+
+    def write_answer(self, thought: str, answer: str, turn: int) -> str:
+        return f"answer {answer}"
+
+
+@tool
+def echo(text: str) -> str:
+    """Says it again.
+
+    Args:
+        text: What to say.
+    """
+    return text
+
+
+class Tiny(ToolEnv):
+    def __init__(self, limits: Limits | None = None, retry: bool = True) -> None:
+        reward = RewardFunction("right", lambda episode: RewardResult(float(episode.answer == "4"), {"seen": 1.0}))
+        super().__init__(TaskSet([TASK]), [echo], action_format=Lines(retry), reward=reward, limits=limits)
+
+    def score(self, episode: Episode) -> float:
+        return float(episode.answer in episode.task.answers)
+
+
+def ended(env: Tiny, *actions: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+    env.reset(seed=0)
+    for action in actions[:-1]:
+        observation, reward, terminated, truncated, info = env.step(action)
+        assert (reward, terminated, truncated) == (0.0, False, False)
+        assert observation and "stop_reason" not in info
+    return env.step(actions[-1])
+
+
+@pytest.mark.parametrize(
+    "limits, retry, actions, reason",
+    [
+        (Limits(), True, ["answer 4"], StopReason.ANSWER),
+        (Limits(), True, ["call a", "call b", "answer 5"], StopReason.ANSWER),
+        (Limits(), True, ["what?", "answer 4"], StopReason.ANSWER),
+        (Limits(), False, ["what?"], StopReason.NO_ACTION),
+        (Limits(max_turns=1), True, ["call a"], StopReason.MAX_TURNS),
+        (Limits(max_turns=2), True, ["call a", "call b"], StopReason.MAX_TURNS),
+        (Limits(max_turns=2), True, ["what?", "what?"], StopReason.MAX_TURNS),
+        (Limits(max_turns=2), True, ["call a", "answer 4"], StopReason.ANSWER),
+        (Limits(max_calls=0), True, ["call a"], StopReason.MAX_CALLS),
+        (Limits(max_calls=1), True, ["call a", "call b"], StopReason.MAX_CALLS),
+        (Limits(max_calls=1), True, ["call a\ncall b"], StopReason.MAX_CALLS),
+        (Limits(max_calls=2), True, ["call a\ncall b", "answer 4"], StopReason.ANSWER),
+        (Limits(max_calls=1, max_turns=2), True, ["call a", "call b"], StopReason.MAX_CALLS),
+    ],
+)
+def test_how_episodes_end(limits: Limits, retry: bool, actions: list[str], reason: StopReason) -> None:
+    env = Tiny(limits, retry)
+    observation, reward, terminated, truncated, info = ended(env, *actions)
+    right = actions[-1] == "answer 4"
+    assert (observation, reward, info["score"]) == ("", float(right), float(right))
+    assert (terminated, truncated) == (reason.terminated, not reason.terminated)
+    assert info["stop_reason"] == reason and env.episode.stop_reason is reason
+    assert info["reward_terms"] == {"seen": 1.0}
+    assert len(env.episode.turns) == len(actions)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in StopReason if not reason.terminated])
+def test_truncation_from_outside(reason: StopReason) -> None:
+    env = Tiny()
+    env.reset(seed=0)
+    env.step("call a")
+    observation, reward, terminated, truncated, info = env.truncate(reason)
+    assert (observation, reward, terminated, truncated) == ("", 0.0, False, True)
+    assert (info["stop_reason"], info["score"], info["answer"]) == (reason, 0.0, None)
+    assert bool(info["reward_terms"]) == (reason is not StopReason.FAILED)
+
+
+@pytest.mark.parametrize("reason", [StopReason.ANSWER, StopReason.NO_ACTION])
+def test_only_the_environment_decides_that_it_came_to_its_end(reason: StopReason) -> None:
+    env = Tiny()
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="cuts an episode off"):
+        env.truncate(reason)
+
+
+def test_long_observations_are_cut_inside_the_marks() -> None:
+    env = Tiny(Limits(max_observation_characters=64))
+    env.reset(seed=0)
+    observation, *_ = env.step("call " + "x" * 500)
+    assert observation.startswith("OBSxx") and observation.endswith("xx")
+    assert len(observation) == 64 + len("OBS")
+    with pytest.raises(InputError, match="max_observation_characters is 3"):
+        Tiny(Limits(max_observation_characters=3))
+
+
+def test_a_cap_in_tokens_needs_a_truncator() -> None:
+    env = Tiny(Limits(max_observation_tokens=2))
+    env.reset(seed=0)
+    with pytest.raises(InputError, match="tokenizer"):
+        env.step("call one two three")
+    env.truncator = lambda text, max_tokens: " ".join(text.split()[:max_tokens])
+    env.reset(seed=0)
+    assert env.step("call one two three")[0] == "OBSone two"
+
+
+def test_a_bad_call_is_an_observation() -> None:
+    env = Tiny()
+    env.reset(seed=0)
+    env.action_format.parse = lambda action: ParsedAction(str(action), calls=(ToolCall("nope"),))  # type: ignore[method-assign]
+    observation, *_, info = env.step("anything")
+    assert "nope" in observation
+    assert info["calls"][0]["status"] == "unknown_tool"
+
+
+def test_unknown_reset_options_and_tasks() -> None:
+    env = Tiny()
+    with pytest.raises(InputError, match="task_id"):
+        env.reset(options={"task": "one"})
+    with pytest.raises(InputError, match="no task has the id 'two'"):
+        env.reset(options={"task_id": "two"})
+    with pytest.raises(InputError, match="render_mode"):
+        ToolEnv(TaskSet([TASK]), action_format=Lines(), reward=env.reward_function, render_mode="human")
