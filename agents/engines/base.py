@@ -181,9 +181,6 @@ class StopChecker:
     stop: Sequence[str] = field(default_factory=tuple)
 
     def cut(self, text: str) -> tuple[str, int] | None:
-        """The text through the first stop string and how many characters follow it, or None without one."""
-        ends = [(text.index(mark), text.index(mark) + len(mark)) for mark in self.stop if mark and mark in text]
-        if not ends:
-            return None
-        end = min(ends)[1]
-        return text[:end], len(text) - end
+        """The text through the stop string that is complete first and how many characters follow it, or None."""
+        ends = [text.index(mark) + len(mark) for mark in self.stop if mark and mark in text]
+        return (text[: min(ends)], len(text) - min(ends)) if ends else None
