@@ -71,8 +71,8 @@ class PythonSession(ToolSession):
 
     An interpreter cannot be copied, so forks and restored sessions replay the cells before their next call. That gives
     the same state because hashes and the global random generators are fixed; code that depends on the time, the
-    network, or files outside its folder may differ. A cell that killed the interpreter is not replayed: it left a
-    fresh one.
+    network, files outside its folder, or generators made without a seed may differ. A cell that killed the interpreter
+    is not replayed: it left a fresh one.
     """
 
     def __init__(self, tool: PythonTool, seed: int) -> None:

@@ -68,30 +68,33 @@ class _Cells:
         # The names that site would add.
         builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
         sys.modules["__main__"] = module
+        self._output = os.dup(1)
         self._namespace = module.__dict__
         self._sources: dict[str, str] = {}
 
     def run(self, code: str) -> bool:
         """Executes a cell and shows the value of a last expression, or a traceback. Tells whether it succeeded."""
-        # One stream for both, so that they interleave as written; a new one, whatever the last cell did to it.
+        # One stream for both, so that they interleave as written; a new one, whatever the last cell did to the old.
+        os.dup2(self._output, 1)
+        os.dup2(self._output, 2)
         stream = open(1, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
         sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = stream  # type: ignore[misc]
         name = f"<cell {len(self._sources) + 1}>"
         self._sources[name] = code
         try:
             self._execute(code, name)
-            succeeded = True
+            succeeded, message = True, ""
         except SystemExit as stop:
             succeeded = stop.code in (None, 0)
-            if not succeeded:
-                self._show(f"SystemExit: {stop.code}\n")
+            message = "" if succeeded else f"SystemExit: {stop.code}\n"
         except BaseException as error:
             succeeded = False
-            self._show(self._traceback(error))
-        try:
+            message = self._traceback(error)
+        try:  # noqa: SIM105  # importing contextlib would slow every start
             stream.flush()
         except (OSError, ValueError):  # the cell closed it
-            succeeded = False
+            pass
+        os.write(self._output, message.encode("utf-8", "backslashreplace"))
         return succeeded
 
     def _execute(self, code: str, name: str) -> None:
@@ -104,12 +107,6 @@ class _Cells:
             if value is not None:
                 self._namespace["_"] = value
                 sys.stdout.write(f"{value!r}\n")
-
-    def _show(self, text: str) -> None:
-        try:
-            sys.__stdout__.write(text)  # type: ignore[union-attr]  # set in run
-        except (OSError, ValueError):
-            os.write(1, text.encode("utf-8", "backslashreplace"))
 
     def _traceback(self, error: BaseException) -> str:
         """The traceback as Python prints it, without the frames of libraries and of this file."""
