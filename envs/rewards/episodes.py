@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..episode import Episode, RewardResult
 from ..reward import RewardFunction
+from ..task import Task
 from . import logic_rl, math, research, search_r1, text
 
 
@@ -71,10 +72,18 @@ def _search_r1_format(episode: Episode) -> RewardResult:
     return RewardResult(search_r1.search_r1_reward(response, answers, variant="format"), terms)
 
 
+def _solution(task: Task) -> Mapping[str, bool] | str:
+    """Roles by name, from the metadata (a mapping, or `names` beside a list of roles) or else from the answer."""
+    solution, names = task.metadata.get("solution"), task.metadata.get("names")
+    if isinstance(solution, Mapping):
+        return solution
+    if solution is not None and names is not None:
+        return dict(zip(names, solution, strict=True))
+    return text.as_answers(task.answers)[0]
+
+
 def _logic_rl(episode: Episode) -> RewardResult:
-    solution = episode.task.metadata.get("solution")
-    if not isinstance(solution, Mapping):
-        solution = text.as_answers(episode.task.answers)[0]
+    solution = _solution(episode.task)
     reward = logic_rl.logic_rl_reward(episode.response, solution)
     formed = logic_rl.logic_rl_format(f"<think>{episode.response}")
     right = float(reward == logic_rl.FORMAT_REWARD + logic_rl.RIGHT)
