@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -77,6 +77,14 @@ class RolloutStatistics:
         if self.tool_seconds <= 0:
             return 1.0
         return max(0.0, 1.0 - self.waiting_seconds / self.tool_seconds)
+
+    def combined(self, other: RolloutStatistics) -> RolloutStatistics:
+        """The statistics of two rollouts, one after the other."""
+        calls = Counter(self.calls) + Counter(other.calls)
+        numbers = {
+            name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__ if name != "calls"
+        }
+        return RolloutStatistics(**numbers, calls=dict(calls))
 
 
 @dataclass

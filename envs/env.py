@@ -90,6 +90,15 @@ class ToolEnv(gym.Env[str, str]):
         """A scripted policy that knows the answers and solves every task by honest play."""
         raise NotImplementedError(f"{type(self).__name__} has no oracle")
 
+    def demonstrator(self, *, seed: int = 0) -> ScriptedPolicy:
+        """A scripted policy to imitate in a cold start. Environments may add options that make it imperfect.
+
+        Args:
+            seed: Keys what it does at random.
+        """
+        del seed  # the oracle draws nothing
+        return self.oracle()
+
     # Gymnasium ------------------------------------------------------------------------------------------------
 
     @property

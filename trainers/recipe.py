@@ -238,7 +238,9 @@ def _apply(data: dict[str, Any], override: str) -> None:
     elif parts[0] == "stage":
         names = [stage.get("name", stage.get("kind")) for stage in stages]
         if len(parts) < 3 or parts[1] not in names:
-            raise InputError(f"override {override!r}: the stages are {', '.join(map(str, names))}: stage.NAME.KEY=value")
+            raise InputError(
+                f"override {override!r}: the stages are {', '.join(map(str, names))}: stage.NAME.KEY=value"
+            )
         target = stages[names.index(parts[1])]
         parts = parts[2:]
         if parts[0] in Optimizer.model_fields:
