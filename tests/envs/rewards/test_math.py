@@ -1,0 +1,137 @@
+"""Equality of mathematical answers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolgym.envs.rewards import math_equal, retool_reward
+from toolgym.tools.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answer"),
+    [
+        ("18", "18"),
+        ("1,234", "1234"),
+        ("$18.00", "18"),
+        ("\\$1,000", "1000"),
+        ("18.", "18"),
+        ("+.5", "0.50"),
+        ("007", "7"),
+        ("50\\%", "50"),
+        ("$72$", "72"),
+        ("-3", " -3.0 "),
+    ],
+)
+def test_numbers_need_no_library(prediction: str, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "math_verify", None)
+    assert math_equal(prediction, answer)
+    assert math_equal(answer, prediction)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answer"), [("18", "19"), ("", "18"), ("1.8", "18"), ("-3", "3"), ("12,34", "1234")]
+)
+def test_different_numbers(prediction: str, answer: str) -> None:
+    assert not math_equal(prediction, answer)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answer", "equal"),
+    [
+        ("\\frac{1}{2}", "0.5", True),
+        ("1/2", "\\frac12", True),
+        ("2\\sqrt{2}", "\\sqrt{8}", True),
+        ("(x+1)^2", "x^2+2x+1", True),
+        ("(1,2)", "(1, 2)", True),
+        ("2,1", "\\{1,2\\}", True),
+        ("\\frac{1}{3}", "0.5", False),
+        ("(2,1)", "(1,2)", False),
+        ("2 or 18", "18", False),
+        ("", "x", False),
+        ("x", "y", False),
+        ("\\text{Monday}", "\\text{Tuesday}", False),
+    ],
+)
+def test_expressions(prediction: str, answer: str, equal: bool) -> None:
+    pytest.importorskip("math_verify")
+    assert math_equal(prediction, answer) is equal
+
+
+def test_it_works_in_a_thread() -> None:
+    pytest.importorskip("math_verify")
+    results = []
+    thread = threading.Thread(target=lambda: results.append(math_equal("\\frac{2}{4}", "\\frac{1}{2}")))
+    thread.start()
+    thread.join()
+    assert results == [True]
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "9^{9^{9^{9}}}",
+        "9^9^9^9",
+        "9**9**9**9",
+        "(((9^9)^9)^9)^9",
+        "99999999!",
+        "10^{100000000}",
+        "10^{99999}",
+        "{" * 200,
+        "(" * 250,
+        "x" * 100_000,
+        "\\frac{" * 50,
+        "1" * 5000,
+        "\x00",
+        "\ud800",
+    ],
+)
+def test_bombs_are_unequal_at_once(bomb: str) -> None:
+    pytest.importorskip("math_verify")
+    math_equal("\\frac{1}{2}", "0.5")  # imports
+    started = time.perf_counter()
+    assert not math_equal(bomb, "\\frac{1}{2}")
+    assert time.perf_counter() - started < 2.0
+    assert math_equal(bomb, bomb)
+
+
+@given(st.text(max_size=30), st.sampled_from(["18", "\\frac{1}{2}", "x^2"]))
+@settings(max_examples=60, deadline=None)
+def test_no_text_raises(prediction: str, answer: str) -> None:
+    pytest.importorskip("math_verify")
+    math_equal(prediction, answer)
+
+
+def test_expressions_without_the_library_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "math_verify", None)
+    with pytest.raises(InputError, match=r"pip install 'toolgym\[math\]'"):
+        math_equal("1/2", "\\frac{1}{2}")
+
+
+def test_the_library_is_not_imported_before_it_is_used() -> None:
+    code = "import sys, toolgym.envs.rewards as r; r.math_equal('1', '2'); print('math_verify' in sys.modules)"
+    path = next(entry for entry in sys.path if entry.endswith("src"))
+    run = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True)
+    assert run.stdout == "False\n", run.stderr
+
+
+@pytest.mark.parametrize(
+    ("response", "reward"),
+    [
+        ("<answer>\\boxed{18}</answer>", 1),
+        ("<answer>\\boxed{17}</answer>", -1),
+        ("\\boxed{17}, no, \\boxed{18}", 1),
+        ("<answer>18</answer>", -1),
+        ("", -1),
+    ],
+)
+def test_retool(response: str, reward: float) -> None:
+    assert retool_reward(response, ["18"]) == reward
+    assert retool_reward(response, ["3", "18"]) == reward
