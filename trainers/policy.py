@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from ..agents.encoding import Codec
 from ..agents.engines.scripted import ScriptedEngine
@@ -17,6 +18,9 @@ from ..agents.rollout import EpisodeRequest, rollout
 from ..envs.env import ToolEnv
 from ..tools.errors import InputError
 from .recipe import Recipe, ScratchModel
+
+# Bars for files that are written in milliseconds would tear the live display.
+disable_progress_bar()
 
 END = "<|endoftext|>"
 _TOKENIZER_EPISODES = 500

@@ -16,8 +16,8 @@ from ..tools.errors import InputError
 RECIPES = Path(__file__).parent / "recipes"
 
 StopRule = Literal["keep", "mask", "floor", "drop", "retry"]
-"""`keep` trains as is, `mask` takes the loss away, `floor` gives the lowest reward, `drop` leaves the episode out of its
-group, `retry` plays it again."""
+"""`keep` trains as is, `mask` takes the loss away, `floor` gives the lowest reward, `drop` leaves the episode out of
+its group, `retry` plays it again."""
 
 
 class _Strict(BaseModel):

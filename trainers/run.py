@@ -147,8 +147,8 @@ class Run:
         difference = float((expected - torch.tensor(sampled.logprobs)).abs().mean())
         if difference > _WEIGHT_TOLERANCE[self.recipe.dtype]:
             raise RuntimeError(
-                f"after the weight update the engine's logprobs differ from the trainer's by {difference:.2g} on average "
-                f"(at most {_WEIGHT_TOLERANCE[self.recipe.dtype]} is rounding): the engine does not hold the new weights"
+                f"the engine does not hold the new weights: after the update its logprobs differ from the trainer's by "
+                f"{difference:.2g} on average, and rounding explains {_WEIGHT_TOLERANCE[self.recipe.dtype]} at most"
             )
         return difference
 
