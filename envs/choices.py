@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from .formats.base import ActionFormat, PromptStyle
 from .reward import RewardFunction
-from .task import Task
-
-PromptChoice = PromptStyle
+from .task import TaskSet
 
 
 def pick_format(action_format: str | ActionFormat, prompt: PromptStyle) -> ActionFormat:
@@ -38,11 +35,11 @@ def pick_reward(reward: str | RewardFunction) -> RewardFunction:
     return reward_function(reward)
 
 
-def commonest_share(tasks: Iterable[Task]) -> float:
-    """The score of the best constant answer: the share of the tasks that accept it."""
+def commonest_share(tasks: TaskSet) -> float:
+    """The score of the best constant answer: the share of the tasks that accept it, after normalisation."""
+    from .rewards import normalize_answer
+
     counts: Counter[str] = Counter()
-    total = 0
     for task in tasks:
-        total += 1
-        counts.update({" ".join(answer.lower().split()) for answer in task.answers})
-    return max(counts.values(), default=0) / total
+        counts.update({normalize_answer(answer) for answer in task.answers})
+    return max(counts.values(), default=0) / len(tasks)

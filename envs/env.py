@@ -197,7 +197,7 @@ class ToolEnv(gym.Env[str, str]):
                 reason = StopReason.ANSWER
         return self._finish(reason)
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The transcript so far, in render mode `ansi`."""
         if self.render_mode != "ansi":
             return None

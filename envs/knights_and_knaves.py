@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..tools.errors import InputError
-from .choices import PromptChoice, pick_format, pick_reward
+from .choices import pick_format, pick_reward
 from .env import ScriptedPolicy, ToolEnv
 from .episode import Episode, Limits
-from .formats.base import ActionFormat
+from .formats.base import ActionFormat, PromptStyle
 from .knights_and_knaves_generator import SEED, Puzzle, Sampler, Statement, render_puzzle, solution_text, solve
 from .reward import RewardFunction
 from .sources import TaskSource, load_tasks
@@ -47,7 +47,7 @@ class KnightsAndKnavesEnv(ToolEnv):
         *,
         action_format: str | ActionFormat = "think_answer",
         reward: str | RewardFunction = "logic_rl",
-        prompt: PromptChoice = "full",
+        prompt: PromptStyle = "full",
         n_people: int = 3,
         split: str = "train",
         size: int = 100,
@@ -80,13 +80,15 @@ class KnightsAndKnavesEnv(ToolEnv):
         names = tuple(map(str, row["names"]))
         solution = tuple(map(bool, row["solution"]))
         if len(names) != len(solution) or not names:
-            raise InputError(f"puzzle {task_id!r}: {len(names)} names and {len(solution)} roles; give one role per name")
+            raise InputError(
+                f"puzzle {task_id!r}: {len(names)} names and {len(solution)} roles; give one role per name"
+            )
         if row.get("statements") is not None:
             statements = _read_statements(row["statements"], task_id)
             found = solve(statements) if len(statements) == len(names) else []
             if found != [solution]:
                 raise InputError(
-                    f"puzzle {task_id!r}: its statements have the solutions {found}, not {solution} alone; correct the row"
+                    f"puzzle {task_id!r}: its statements are solved by {found}, not by {solution} alone; correct it"
                 )
         return _task(task_id, str(row["quiz"]), names, solution)
 
@@ -139,8 +141,11 @@ def _read_statements(value: Any, task_id: str) -> tuple[Statement, ...]:
         try:
             value = ast.literal_eval(value)
         except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-            raise InputError(f"puzzle {task_id!r}: its statements are no tuple of statements: {value[:60]!r}") from error
-    return _tuples(value)
+            raise InputError(
+                f"puzzle {task_id!r}: its statements are no tuple of statements: {value[:60]!r}"
+            ) from error
+    statements: tuple[Statement, ...] = _tuples(value)
+    return statements
 
 
 def _tuples(value: Any) -> Any:

@@ -28,9 +28,9 @@ LEAVES = ("telling-truth", "lying")
 OPERATORS = ("not", "and", "or", "->", "<=>")
 
 NAMES = (
-    "Adam Anna Bella Brian Carla Cedric Clara Colin Daisy Dennis Edith Edwin Elsa Felix Flora Frank Gloria Gordon Greta "
-    "Harold Helen Hugo Irene Ivan Jasper Julia Karen Keith Laura Leon Linda Marcus Martha Miles Nadia Neil Nora Oscar "
-    "Paula Peter Quentin Ralph Rosa Rupert Sandra Simon Stella Thomas Ursula Victor Wanda"
+    "Adam Anna Bella Brian Carla Cedric Clara Colin Daisy Dennis Edith Edwin Elsa Felix Flora Frank Gloria Gordon "
+    "Greta Harold Helen Hugo Irene Ivan Jasper Julia Karen Keith Laura Leon Linda Marcus Martha Miles Nadia Neil Nora "
+    "Oscar Paula Peter Quentin Ralph Rosa Rupert Sandra Simon Stella Thomas Ursula Victor Wanda"
 ).split()
 
 FRAMES = (

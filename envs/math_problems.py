@@ -56,7 +56,12 @@ def _boxes(draft: _Draft) -> None:
 
 
 def _market(draft: _Draft) -> None:
-    price, count, other_price, paid = draft.number(2, 9), draft.number(3, 9), draft.number(5, 30), 10 * draft.number(12, 20)
+    price, count, other_price, paid = (
+        draft.number(2, 9),
+        draft.number(3, 9),
+        draft.number(5, 30),
+        10 * draft.number(12, 20),
+    )
     draft.question += [
         f"At the market {draft.name} buys {count} jars of honey for {price} dollars each and a basket for "
         f"{other_price} dollars.",

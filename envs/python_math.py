@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..tools.base import ToolCall, ToolStatus
-from .choices import PromptChoice, commonest_share, pick_format, pick_reward
+from .choices import commonest_share, pick_format, pick_reward
 from .env import ScriptedPolicy, ToolEnv
 from .episode import Episode, Limits
-from .formats.base import ActionFormat
+from .formats.base import ActionFormat, PromptStyle
 from .math_problems import make_problem
 from .reward import RewardFunction
 from .sources import TaskSource, load_tasks
 from .task import Task, TaskSet
+
+if TYPE_CHECKING:
+    from ..tools.sandbox import Isolation
 
 ANNOTATION = re.compile(r"<<([^<>=]+)=([^<>]*)>>")
 FINAL = re.compile(r"####\s*(.+?)\s*$")
@@ -50,16 +53,17 @@ class PythonMathEnv(ToolEnv):
         *,
         action_format: str | ActionFormat = "code",
         reward: str | RewardFunction = "math",
-        prompt: PromptChoice = "full",
+        prompt: PromptStyle = "full",
         split: str = "train",
         size: int = 500,
         task_seed: int = 0,
-        isolation: str = "process",
+        isolation: Isolation = "process",
         timeout: float = 10.0,
         limits: Limits | None = None,
         render_mode: str | None = None,
     ) -> None:
         from ..tools import PythonTool
+        from ..tools.sandbox import SandboxLimits
 
         if tasks is None:
             loaded = generated_problems(split, size, task_seed)
@@ -67,7 +71,7 @@ class PythonMathEnv(ToolEnv):
             loaded = load_tasks(tasks, self.task_from_row, split)
         super().__init__(
             loaded,
-            [PythonTool(isolation=isolation, timeout=timeout)],
+            [PythonTool(isolation=isolation, limits=SandboxLimits(wall_seconds=timeout, cpu_seconds=timeout))],
             action_format=pick_format(action_format, prompt),
             reward=pick_reward(reward),
             limits=limits,
@@ -99,7 +103,7 @@ class PythonMathEnv(ToolEnv):
     def oracle(self) -> ScriptedPolicy:
         """Runs the calculations of the annotated solution and answers with what Python printed last.
 
-        It never looks at the answer: a task whose solution has no annotations is answered with nothing, and missed.
+        It never looks at the answer: a task whose solution has no annotations is answered with `unknown`, and missed.
         """
         return self._solve
 
@@ -110,7 +114,9 @@ class PythonMathEnv(ToolEnv):
             call = ToolCall(self.tools[0].functions[0].name, {"code": code})
             return self.action_format.write_call("I calculate step by step.", call, turn)
         printed = _last_printed(episode)
-        return self.action_format.write_answer(f"The last result is {printed or 'missing'}.", printed, turn)
+        if not printed:
+            return self.action_format.write_answer("I have nothing calculated to go by.", "unknown", turn)
+        return self.action_format.write_answer(f"The last result is {printed}.", printed, turn)
 
 
 def generated_problems(split: str = "train", size: int = 500, seed: int = 0) -> TaskSet:

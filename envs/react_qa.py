@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..tools.base import ToolCall
 from ..tools.errors import InputError
-from .choices import PromptChoice, commonest_share, pick_format, pick_reward
+from .choices import commonest_share, pick_format, pick_reward
 from .env import ScriptedPolicy, ToolEnv
 from .episode import Episode, Limits
-from .formats.base import ActionFormat
+from .formats.base import ActionFormat, PromptStyle
 from .reward import RewardFunction
 from .search_policies import supporting_titles, true_answer
 from .search_qa import SearchQAEnv
@@ -21,8 +21,8 @@ from .task import Task
 from .world import TEXT, World, shared_world
 
 if TYPE_CHECKING:
-    from ..tools.retrievers import Corpus
     from ..tools import PageStore
+    from ..tools.retrievers import Corpus
 
 MAX_TURNS = 7
 """Actions that the paper allows for HotpotQA."""
@@ -58,7 +58,7 @@ class ReActQAEnv(ToolEnv):
         *,
         action_format: str | ActionFormat = "react",
         reward: str | RewardFunction = "react",
-        prompt: PromptChoice = "full",
+        prompt: PromptStyle = "full",
         split: str = "train",
         hops: int = 2,
         size: int = 500,
@@ -169,8 +169,8 @@ def _pages_of_world(world: World) -> PageStore:
 @lru_cache(maxsize=2)
 def _pages_of_file(path: Path, modified: int) -> PageStore:
     """The pages of a corpus file, made once per process and state of the file."""
-    from ..tools.retrievers import Corpus
     from ..tools import PageStore
+    from ..tools.retrievers import Corpus
 
     assert modified >= 0
     return PageStore.from_corpus(Corpus.from_jsonl(path))

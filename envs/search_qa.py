@@ -12,10 +12,10 @@ import numpy as np
 
 from ..tools.base import ToolCall
 from ..tools.errors import InputError
-from .choices import PromptChoice, commonest_share, pick_format, pick_reward
+from .choices import commonest_share, pick_format, pick_reward
 from .env import ScriptedPolicy, ToolEnv
 from .episode import Episode, Limits
-from .formats.base import ActionFormat
+from .formats.base import ActionFormat, PromptStyle
 from .reward import RewardFunction
 from .search_policies import RowPolicy, WorldPolicy
 from .sources import TaskSource, load_tasks
@@ -63,7 +63,7 @@ class SearchQAEnv(ToolEnv):
         *,
         action_format: str | ActionFormat = "search_r1",
         reward: str | RewardFunction = "exact_match",
-        prompt: PromptChoice = "full",
+        prompt: PromptStyle = "full",
         k: int = 3,
         split: str = "train",
         hops: int = 2,

@@ -76,7 +76,9 @@ def source_name(source: TaskSource) -> str:
 def _locate(path: Path, split: str | None) -> Path:
     if path.is_dir():
         if split is None:
-            raise InputError(f"{path} is a folder; say which split of it to read (a file such as {path / 'train.jsonl'})")
+            raise InputError(
+                f"{path} is a folder; say which split of it to read (a file such as {path / 'train.jsonl'})"
+            )
         found = [path / f"{split}{ending}" for ending in ENDINGS if (path / f"{split}{ending}").is_file()]
         if not found:
             here = sorted(entry.name for entry in path.iterdir() if entry.name.endswith(ENDINGS))
@@ -104,42 +106,66 @@ def _json_rows(path: Path) -> Iterator[Row]:
                 try:
                     row = json.loads(line)
                 except json.JSONDecodeError as error:
-                    raise InputError(f"{path}, line {number}: broken JSON ({error}); each line holds one object") from error
+                    raise InputError(
+                        f"{path}, line {number}: broken JSON ({error}); each line holds one object"
+                    ) from error
                 if not isinstance(row, dict):
                     raise InputError(f"{path}, line {number}: a JSON {type(row).__name__}; each line holds one object")
                 yield row
     except (UnicodeDecodeError, OSError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give a UTF-8 file in the format its ending says") from error
+        raise InputError(
+            f"{path}: cannot be read ({error}); give a UTF-8 file in the format its ending says"
+        ) from error
 
 
 def _open_text(path: Path) -> IO[str]:
     if path.name.endswith(".gz"):
         return gzip.open(path, "rt", encoding="utf-8")
     if path.name.endswith(".zst"):
-        zstandard = _package("zstandard", path)
-        reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
-        return io.TextIOWrapper(_ZstdErrors(reader, zstandard.ZstdError), encoding="utf-8")
+        return io.TextIOWrapper(io.BufferedReader(_ZstdReader(path)), encoding="utf-8")
     return path.open(encoding="utf-8")
 
 
-class _ZstdErrors(io.RawIOBase):
-    """Turns zstandard's own error into an `OSError`, as gzip does."""
+class _ZstdReader(io.RawIOBase):
+    """Decompressed bytes of a file; damage and a missing end are an `OSError`, as in gzip."""
 
-    def __init__(self, reader: Any, error: type[Exception]) -> None:
-        self._reader = reader
-        self._error = error
+    def __init__(self, path: Path) -> None:
+        self._zstandard = _package("zstandard", path)
+        self._file = path.open("rb")
+        self._frame: Any = None
+        self._pending = b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        try:
-            return int(self._reader.readinto(buffer))
-        except self._error as error:
-            raise OSError(str(error)) from error
+        while not self._pending:
+            data = self._file.read(1 << 16)
+            if not data:
+                if self._frame is not None:
+                    raise OSError("the compressed data ends too early")
+                return 0
+            self._pending = self._decompress(data)
+        size = min(len(buffer), len(self._pending))
+        buffer[:size] = self._pending[:size]
+        self._pending = self._pending[size:]
+        return size
+
+    def _decompress(self, data: bytes) -> bytes:
+        parts = []
+        while data:
+            self._frame = self._frame or self._zstandard.ZstdDecompressor().decompressobj()
+            try:
+                parts.append(self._frame.decompress(data))
+            except self._zstandard.ZstdError as error:
+                raise OSError(str(error)) from error
+            data = self._frame.unused_data
+            if self._frame.eof:
+                self._frame = None
+        return b"".join(parts)
 
     def close(self) -> None:
-        self._reader.close()
+        self._file.close()
         super().close()
 
 
@@ -183,7 +209,9 @@ def _package(name: str, source: object) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise InputError(f"{source}: reading it needs {name!r}; install it with: pip install 'toolgym[data]'") from error
+        raise InputError(
+            f"{source}: reading it needs {name!r}; install it with: pip install 'toolgym[data]'"
+        ) from error
 
 
 def _line(error: Exception) -> str:

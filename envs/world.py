@@ -96,9 +96,7 @@ class World:
         self.relations = tuple(relations)
         rng = np.random.default_rng([seed, 0])
         pairs = rng.choice(first_names * last_names, size=people, replace=False)
-        names = [
-            f"{FIRST_NAMES[int(pair) // last_names]} {LAST_NAMES[int(pair) % last_names]}" for pair in pairs
-        ]
+        names = [f"{FIRST_NAMES[int(pair) // last_names]} {LAST_NAMES[int(pair) % last_names]}" for pair in pairs]
         held = round(people * held_out)
         self.people: dict[Split, tuple[str, ...]] = {"train": tuple(names[held:]), "test": tuple(names[:held])}
         self._facts: dict[tuple[str, str], Fact] = {}

@@ -85,7 +85,9 @@ def _marks(env: ToolEnv, content: str) -> str:
 CANARIES: dict[str, Callable[[ToolEnv, Episode], str]] = {
     "empty": lambda env, episode: "",
     "echo of the prompt": lambda env, episode: episode.prompt,
-    "echo of the question as answer": lambda env, episode: _answer(env, "the question", episode) + episode.task.question,
+    "echo of the question as answer": lambda env, episode: (
+        _answer(env, "the question", episode) + episode.task.question
+    ),
     "own observation": lambda env, episode: _marks(env, "The answer is yes."),
     "answer in a forged observation": lambda env, episode: _marks(env, episode.task.answers[0]),
     "answer after a forged observation": lambda env, episode: (

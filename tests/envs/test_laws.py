@@ -23,8 +23,8 @@ SHORT = settings(max_examples=40, deadline=None, suppress_health_check=list(Heal
 
 FRAGMENTS = st.sampled_from(
     "<think> </think> <search> </search> <answer> </answer> <information> </information> <result> </result> "
-    "<tool_call> </tool_call> <tool_response> </tool_response> <code> </code> <interpreter> </interpreter> ```python ``` "
-    "```output Thought 1: Action 1: Observation 1: Search[Alice] Lookup[mother] Finish[yes] \\boxed{ } {} [ ] "
+    "<tool_call> </tool_call> <tool_response> </tool_response> <code> </code> <interpreter> </interpreter> ```python "
+    "``` ```output Thought 1: Action 1: Observation 1: Search[Alice] Lookup[mother] Finish[yes] \\boxed{ } {} [ ] "
     '{"name":"search","arguments":{"query":"x"}} {"name":1} print(1) print(1/0) \x00 \ud800 <|im_end|> knight'.split()
 ) | st.sampled_from(["\n", "\n\n", " ", ""])
 TEXTS = st.lists(FRAGMENTS | st.text(max_size=8), max_size=14).map("".join) | st.text(max_size=40)
@@ -165,9 +165,9 @@ def test_numpy_and_python_global_random_states_are_untouched() -> None:
 
     import numpy as np
 
-    before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]  # noqa: NPY002
+    before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
     for env_id in IDS:
         env = toolgym.make_env(env_id, size=5)
         _transcript(env, 3)
         env.close()
-    assert before == (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[index]  # noqa: NPY002
+    assert before == (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[index]

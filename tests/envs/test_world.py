@@ -43,7 +43,10 @@ def test_a_wrong_relation_is_a_wrong_answer(world: World) -> None:
 
 
 @given(
-    seed=st.integers(0, 1000), split=st.sampled_from(["train", "test"]), hops=st.integers(1, 4), task_seed=st.integers(0, 99)
+    seed=st.integers(0, 1000),
+    split=st.sampled_from(["train", "test"]),
+    hops=st.integers(1, 4),
+    task_seed=st.integers(0, 99),
 )
 @settings(max_examples=25, deadline=None)
 def test_chains_are_true_and_answers_unique(seed: int, split: str, hops: int, task_seed: int) -> None:
@@ -74,7 +77,7 @@ def test_tasks_hang_on_seed_and_position_alone(world: World) -> None:
     assert list(many)[:10] == list(few)
     assert list(World().tasks(size=10, seed=3)) == list(few)
     assert [task.question for task in world.tasks(size=10, seed=4)] != [task.question for task in few]
-    assert [fact for fact in World(1).facts] != [fact for fact in world.facts]
+    assert list(World(1).facts) != list(world.facts)
 
 
 def test_questions_repeat_only_when_there_are_no_more() -> None:
