@@ -1,0 +1,165 @@
+"""Who acts: a scripted policy, a checkpoint, or a served model, chosen by name."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import gymnasium as gym
+
+from ..envs.env import ScriptedPolicy, ToolEnv
+from ..tools.errors import InputError
+from .encoding import Codec
+from .engines.base import InferenceEngine
+
+EngineName = Literal["transformers", "vllm"]
+SCRIPTED = ("oracle", "demonstrator")
+
+
+@dataclass(frozen=True)
+class AgentChoice:
+    """Which agent to load; exactly one of `agent`, `endpoint` and a local `model`.
+
+    Attributes:
+        agent: A scripted policy of the environment: `oracle` or `demonstrator`.
+        model: A checkpoint folder or Hugging Face name; with an endpoint, the served model's name.
+        endpoint: Base URL of an OpenAI-compatible server, such as `http://localhost:8000/v1`.
+        engine: What runs a local model.
+        device: Where it runs; `auto` takes CUDA if there is any.
+        dtype: Of its weights.
+        chat: Whether to use the chat template; None uses it when there is one.
+    """
+
+    agent: str | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    engine: EngineName = "transformers"
+    device: str = "auto"
+    dtype: str = "auto"
+    chat: bool | None = None
+
+    @property
+    def label(self) -> str:
+        """The agent's name for tables."""
+        if self.agent is not None:
+            return self.agent
+        return f"{self.model} at {self.endpoint}" if self.endpoint else str(self.model)
+
+
+def load_agent(choice: AgentChoice, env: ToolEnv) -> tuple[InferenceEngine, Codec]:
+    """Makes the engine that acts and the codec that goes with it.
+
+    Args:
+        choice: Which agent.
+        env: The environment it will act in; scripted policies belong to it.
+
+    Raises:
+        InputError: If none or several agents are chosen, or the chosen one cannot be loaded.
+    """
+    if choice.agent is not None and (choice.model or choice.endpoint):
+        raise InputError("--agent excludes --model and --endpoint; give one of them")
+    if choice.endpoint is not None:
+        return _served(choice)
+    if choice.agent is not None:
+        return _scripted(choice.agent, env)
+    if choice.model is None:
+        raise InputError("say who acts: --agent oracle, --model FOLDER_OR_NAME, or --endpoint URL --model NAME")
+    return _local(choice, choice.model)
+
+
+def scripted_policy(name: str, env: ToolEnv) -> ScriptedPolicy:
+    """A scripted policy of an environment by name.
+
+    Raises:
+        InputError: If the environment has none of that name.
+    """
+    if name not in SCRIPTED or not hasattr(env, name):
+        known = [one for one in SCRIPTED if hasattr(env, one)]
+        raise InputError(f"{type(env).__name__} has no scripted agent {name!r}; it has {', '.join(known)}")
+    policy: ScriptedPolicy = getattr(env, name)()
+    return policy
+
+
+def _scripted(name: str, env: ToolEnv) -> tuple[InferenceEngine, Codec]:
+    from .engines.openai import TextCodec
+    from .engines.scripted import ScriptedEngine
+
+    codec = TextCodec()
+    return ScriptedEngine(scripted_policy(name, env), codec), codec
+
+
+def _served(choice: AgentChoice) -> tuple[InferenceEngine, Codec]:
+    from .engines.openai import OpenAIEngine, TextCodec
+
+    if choice.endpoint is None or choice.model is None:
+        raise InputError("--endpoint needs --model, the name under which the server knows the model")
+    return OpenAIEngine(choice.endpoint, choice.model), TextCodec()
+
+
+def _local(choice: AgentChoice, model: str) -> tuple[InferenceEngine, Codec]:
+    _check_folder(model)
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError("running a model needs torch; install it with: pip install 'toolgym[train]'") from error
+    codec = Codec.from_folder(model, choice.chat)
+    cuda = torch.cuda.is_available()
+    device = ("cuda" if cuda else "cpu") if choice.device == "auto" else choice.device
+    dtype = ("bfloat16" if device.startswith("cuda") else "float32") if choice.dtype == "auto" else choice.dtype
+    if choice.engine == "vllm":
+        raise InputError("the vllm engine is not installed; use --engine transformers or --endpoint")
+    from .engines.transformers import TransformersEngine
+
+    return TransformersEngine.from_pretrained(model, codec, device, dtype), codec
+
+
+def _check_folder(model: str) -> None:
+    """A text that looks like a path must be one: nothing is asked of the network for a mistyped folder."""
+    path = Path(model)
+    looks_like_path = model.startswith((".", "/", "~")) or model.count("/") > 1 or model.endswith("/")
+    if looks_like_path and not path.is_dir():
+        raise InputError(f"{model}: there is no such folder; give a checkpoint folder or a Hugging Face name")
+
+
+def engine_name(name: str) -> EngineName:
+    """The name of an engine for local models.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    if name not in get_args(EngineName):
+        raise InputError(f"there is no engine {name!r}; it is {' or '.join(get_args(EngineName))}")
+    return cast(EngineName, name)
+
+
+def takes_option(env_id: str, option: str) -> bool:
+    """Whether an environment's arguments include one of that name (False for an unknown id)."""
+    spec = gym.registry.get(env_id.rpartition(":")[2])
+    if spec is None or spec.entry_point is None:
+        return False
+    entry = spec.entry_point
+    creator = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+    return option in inspect.signature(creator).parameters
+
+
+def retrieval_recall(env: ToolEnv, wanted: bool | None, limit: int | None = None) -> dict[str, float]:
+    """Recall of the environment's retriever.
+
+    Args:
+        env: The environment.
+        wanted: True insists, False skips it, None measures it where the gold passages are known.
+        limit: Only the first tasks.
+
+    Raises:
+        InputError: If it is wanted and cannot be measured.
+    """
+    measure = getattr(env, "retrieval_recall", None)
+    known = measure is not None and any(task.metadata.get("gold_passages") for task in env.tasks)
+    if wanted is False or (wanted is None and not known):
+        return {}
+    if measure is None:
+        raise InputError(f"{type(env).__name__} has no retriever whose recall could be measured; leave --recall out")
+    recall: dict[str, float] = measure(limit=limit)
+    return recall

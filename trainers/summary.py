@@ -1,0 +1,82 @@
+"""What a run is and what it reached, in a few numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .display import duration, number, score_text
+from .run_folder import RunFolder
+
+EVALUATION_KEYS = ("stage", "step", "global_step", "score", "score_low", "score_high", "reward", "tasks", "seconds")
+
+
+def run_summary(run: RunFolder) -> dict[str, Any]:
+    """What a run is and what it reached, as JSON.
+
+    Args:
+        run: The run; it may still be going on.
+    """
+    recipe, metrics = run.recipe(), run.metrics()
+    evaluations = [{key: one.get(key) for key in EVALUATION_KEYS} for one in run.read_evaluations()]
+    stages = []
+    for stage in recipe.stage:
+        lines = [line for line in metrics if line["stage"] == stage.name]
+        scores = [one for one in evaluations if one["stage"] == stage.name]
+        stages.append(
+            {
+                "name": stage.name,
+                "kind": stage.kind,
+                "steps": stage.steps,
+                "done": max((int(line["step"]) for line in lines), default=0),
+                "seconds": sum(float(line.get("seconds") or 0.0) for line in lines),
+                "reward_first": next((line["reward_mean"] for line in lines if "reward_mean" in line), None),
+                "reward_last": next((line["reward_mean"] for line in reversed(lines) if "reward_mean" in line), None),
+                "evaluation": scores[-1] if scores else None,
+            }
+        )
+    return {
+        "name": run.path.name,
+        "folder": str(run.path),
+        "recipe": recipe.name,
+        "description": recipe.description,
+        "model": recipe.model,
+        "environment": recipe.environment,
+        "action_format": recipe.action_format,
+        "reward": recipe.reward,
+        "seed": recipe.seed,
+        "finished": all(stage["done"] >= stage["steps"] for stage in stages),
+        "seconds": sum(stage["seconds"] for stage in stages),
+        "stages": stages,
+        "evaluations": evaluations,
+    }
+
+
+def summary_table(summary: dict[str, Any], report: Path) -> RenderableType:
+    """A run's summary for a terminal.
+
+    Args:
+        summary: What `run_summary` returned.
+        report: Where the report is.
+    """
+    title = f"{summary['name']}: {summary['model']} on {summary['environment']}"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in ("stage", "steps", "time", "reward", "held-out score", "tasks"):
+        table.add_column(column, no_wrap=True)
+    for stage in summary["stages"]:
+        evaluation = stage["evaluation"]
+        first, last = stage["reward_first"], stage["reward_last"]
+        table.add_row(
+            Text(stage["name"], style="bold"),
+            f"{stage['done']}/{stage['steps']}",
+            duration(stage["seconds"]),
+            "–" if last is None else f"{number(first)} → {number(last)}",
+            Text("–" if evaluation is None else score_text(evaluation), style="green"),
+            "–" if evaluation is None else str(evaluation["tasks"]),
+        )
+    state = "finished" if summary["finished"] else f"not finished; toolgym train --resume {summary['folder']}"
+    return Group(table, Text(f"{state}\nreport  {report}\nfolder  {summary['folder']}"))
