@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .encoding import Codec
+from .encoding import Codec, TextCodec
 from .engines.base import Generation, GenerationRequest, InferenceEngine, SamplingParams
 
 # Imported here and not on demand: the function `rollout` takes the place of the module of that name.
@@ -16,10 +16,12 @@ from .rollout import EpisodeRequest, Rollout, rollout
 from .trajectory import Outcome, Role, Segment, Trajectory
 
 if TYPE_CHECKING:
+    from .engines.openai import OpenAIEngine
     from .engines.scripted import ScriptedEngine
     from .engines.transformers import TransformersEngine
 
 _LAZY = {
+    "OpenAIEngine": "openai",
     "ScriptedEngine": "scripted",
     "TransformersEngine": "transformers",
 }
@@ -30,12 +32,14 @@ __all__ = [
     "Generation",
     "GenerationRequest",
     "InferenceEngine",
+    "OpenAIEngine",
     "Outcome",
     "Role",
     "Rollout",
     "SamplingParams",
     "ScriptedEngine",
     "Segment",
+    "TextCodec",
     "Trajectory",
     "TransformersEngine",
     "rollout",

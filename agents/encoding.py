@@ -7,6 +7,7 @@ What the chat template itself writes around it keeps its special tokens.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,7 +78,7 @@ class Codec:
 
         path = Path(folder)
         if path.exists() and not any((path / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
-            raise InputError(f"{folder}: the model folder holds no tokenizer (tokenizer.json); save one beside the model")
+            raise InputError(f"{folder}: the model folder holds no tokenizer.json; save a tokenizer beside the model")
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder))
         except (OSError, ValueError) as error:
@@ -213,6 +214,40 @@ class Codec:
                 continue
             ids += self._encode_template(template) + self.encode_text(content)
         return ids + self._encode_template(text)
+
+
+class TextCodec(Codec):
+    """A codec without a tokenizer, for engines that take and give text: served models and scripted policies.
+
+    An id stands for up to four ASCII characters or one other character, so that bounds in tokens mean about what they
+    mean with a tokenizer. Rows of such ids can be counted and read, never trained.
+    """
+
+    def __init__(self) -> None:
+        self.chat = False
+        self.end_id = 0
+        self.end_ids = frozenset({0})
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of ids that there could be."""
+        return 1 << 40
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """Ids of a text. The leading byte 1 keeps the zero bytes of a text."""
+        return tuple(int.from_bytes(b"\x01" + piece.encode(), "big") for piece in _PIECE.findall(_valid(text)))
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of ids."""
+        pieces = (token_id.to_bytes((token_id.bit_length() + 7) // 8, "big")[1:] for token_id in token_ids)
+        return b"".join(pieces).decode("utf-8", "replace")
+
+    def encode_prompt(self, text: str, messages: Sequence[Message], prefill: str = "") -> tuple[int, ...]:
+        """Ids of the plain prompt."""
+        return self.encode_text(text + prefill)
+
+
+_PIECE = re.compile(r"[\x00-\x7f]{1,4}|[^\x00-\x7f]")
 
 
 def _stand_in(index: int) -> str:

@@ -81,9 +81,13 @@ def make_tokenizer(kind="qwen3", chat=True, extra_tokens=(), vocabulary=512):
         show_progress=False,
     )
     backend.train_from_iterator([*extra_tokens] * 50 or [_WORDS] * 2, trainer)
-    bos, eos = (None, "<|im_end|>" if chat else "<|endoftext|>") if kind == "qwen3" else (
-        "<|begin_of_text|>",
-        "<|eot_id|>" if chat else "<|end_of_text|>",
+    bos, eos = (
+        (None, "<|im_end|>" if chat else "<|endoftext|>")
+        if kind == "qwen3"
+        else (
+            "<|begin_of_text|>",
+            "<|eot_id|>" if chat else "<|end_of_text|>",
+        )
     )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -103,7 +107,8 @@ def make_model(kind="qwen3", vocabulary=512, *, seed=0, layers=2, width=32, cont
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
     from transformers.initialization import no_init_weights
 
-    config_class, model_class = {"qwen3": (Qwen3Config, Qwen3ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM)}[kind]
+    families = {"qwen3": (Qwen3Config, Qwen3ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM)}
+    config_class, model_class = families[kind]
     config = config_class(
         vocab_size=vocabulary,
         hidden_size=width,

@@ -1,0 +1,46 @@
+"""What all tests share: one torch thread, and the fakes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+FAKES = Path(__file__).parent / "fakes"
+
+
+def _load(name: str) -> ModuleType:
+    """Imports a file of tests/fakes once, under a name of its own."""
+    full = f"toolgym_fakes_{name}"
+    if full not in sys.modules:
+        spec = importlib.util.spec_from_file_location(full, FAKES / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[full] = module
+        spec.loader.exec_module(module)
+    return sys.modules[full]
+
+
+@pytest.fixture(scope="session")
+def tiny_models() -> ModuleType:
+    """Makers of tiny models and tokenizers: `make_tokenizer`, `make_model`, `save_tiny`."""
+    return _load("tiny_models")
+
+
+@pytest.fixture(scope="session")
+def fake_openai() -> type:
+    """The class `FakeOpenAIServer`."""
+    return _load("fake_openai_server").FakeOpenAIServer
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_models: ModuleType) -> Path:
+    """A tiny Qwen3 with tokenizer and chat template in a Hugging Face folder."""
+    return tiny_models.save_tiny(tmp_path_factory.mktemp("models") / "tiny-qwen3")
