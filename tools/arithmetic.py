@@ -16,6 +16,7 @@ Number = int | float
 _MAXIMUM_LENGTH = 1_000
 _MAXIMUM_BITS = 10_000
 _THOUSANDS = re.compile(r"(?<![\w.])\d{1,3}(?:,\d{3})+(?![\d,])")
+_LISTS = re.compile(r"(?:min|max|round)\s*\(")  # where `1,200` may also be two arguments
 
 _UNARY: dict[type[ast.unaryop], Callable[[Number], Number]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _BINARY: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
@@ -55,6 +56,8 @@ def evaluate(expression: str) -> Number:
     """
     if len(expression) > _MAXIMUM_LENGTH:
         raise ValueError(f"the expression has {len(expression):,} characters; at most {_MAXIMUM_LENGTH:,} are allowed")
+    if _LISTS.search(expression) and _THOUSANDS.search(expression):
+        raise ValueError("beside min, max and round write a space after each comma, and no thousands commas")
     text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), expression.strip())
     try:
         tree = ast.parse(text, mode="eval")

@@ -32,6 +32,7 @@ _ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
 }
 _START_SECONDS = 60.0
+_EXIT_SECONDS = 0.5
 _PIPE_BYTES = 1 << 16
 _SPARE_TASKS = 256
 
@@ -114,10 +115,20 @@ class Interpreter:
         self._finalizer()
         return self._process.returncode
 
+    def close_dead(self) -> int:
+        """As `close`, for a worker that hung up: waits a moment for its own exit code before it kills."""
+        deadline = time.monotonic() + _EXIT_SECONDS
+        # WNOWAIT leaves the zombie, so that its number stays taken until the group has been killed.
+        while not os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.001)
+        return self.close()
+
     def _wait_until_ready(self) -> None:
         output = BoundedText(2_000)
         if self._exchange(b"", _START_SECONDS, output) is not Ended.OK:
-            exit_code = self.close()
+            exit_code = self.close_dead()
             raise RuntimeError(f"the sandbox's interpreter did not start (exit code {exit_code}): {output.take().text}")
 
     def _exchange(self, request: bytes, seconds: float, output: BoundedText) -> Ended:

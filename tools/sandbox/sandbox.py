@@ -97,8 +97,8 @@ class Sandbox:
         if ended in (Ended.OK, Ended.RAISED):
             text, omitted = output.take()
             return Execution(Outcome.OK if ended is Ended.OK else Outcome.ERROR, text, omitted, seconds)
-        exit_code = self._interpreter.close()
-        self._interpreter = None
+        interpreter, self._interpreter = self._interpreter, None
+        exit_code = interpreter.close_dead() if ended is Ended.DIED else interpreter.close()
         outcome, note = self._explain(ended, exit_code)
         note += " The interpreter was restarted: its variables and files are lost."
         text, omitted = output.take(reserve=len(note) + 1)

@@ -213,4 +213,7 @@ def _read(descriptor: int, count: int) -> bytes | None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except OSError:  # the code closed the control socket, or the parent is gone
+        os._exit(1)

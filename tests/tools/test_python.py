@@ -1,0 +1,78 @@
+from collections.abc import Iterator
+
+import pytest
+
+from toolgym.tools import InputError, PythonTool, ToolCall, ToolResult, ToolRuntime, ToolStatus
+from toolgym.tools.sandbox import SandboxLimits
+
+
+@pytest.fixture
+def runtime() -> Iterator[ToolRuntime]:
+    tool = PythonTool(isolation="process", limits=SandboxLimits(wall_seconds=1.0))
+    with ToolRuntime([tool], seed=3) as runtime:
+        yield runtime
+
+
+def run(runtime: ToolRuntime, code: str) -> ToolResult:
+    return runtime.call(ToolCall("python", {"code": code}))
+
+
+def test_statuses_say_how_a_call_ended(runtime: ToolRuntime) -> None:
+    assert run(runtime, "x = 20\nx + 1").output == "21\n"
+    error = run(runtime, "1 / 0")
+    assert error.status is ToolStatus.ERROR and error.metadata == {"outcome": "error", "state_lost": False}
+    assert run(runtime, "x").output == "20\n"
+    timeout = run(runtime, "import time; time.sleep(30)")
+    assert timeout.status is ToolStatus.TIMEOUT and timeout.metadata["state_lost"]
+    assert "NameError" in run(runtime, "x").output
+    assert run(runtime, "import os; os._exit(1)").status is ToolStatus.ERROR
+
+
+def test_forks_and_snapshots_have_the_state_and_go_their_own_way(runtime: ToolRuntime) -> None:
+    run(runtime, "import random\nitems = []\nprint('said once')")
+    run(runtime, "items.append(random.random())\n1 / 0")
+    run(runtime, "open('note', 'w').write('kept')")
+    state = runtime.snapshot()
+    with runtime.fork() as twin:
+        assert run(twin, "items.append('twin')\nlen(items)").output == "2\n"
+        assert (
+            run(twin, "items[0], random.random(), open('note').read()").output
+            == run(runtime, "items[0], random.random(), open('note').read()").output
+        )
+    assert run(runtime, "len(items)").output == "1\n"
+    run(runtime, "items.clear()")
+    runtime.restore(state)
+    assert run(runtime, "len(items)").output == "1\n"
+
+
+def test_a_fork_does_not_replay_what_was_lost(runtime: ToolRuntime) -> None:
+    run(runtime, "x = 1")
+    run(runtime, "import time; time.sleep(30)")
+    run(runtime, "y = 2")
+    with runtime.fork() as twin:
+        assert run(twin, "y").output == "2\n"
+        assert "NameError" in run(twin, "x").output
+
+
+def test_a_replay_that_dies_is_an_error_and_not_a_wrong_state(runtime: ToolRuntime, tmp_path: object) -> None:
+    mark = f"{tmp_path}/mark"
+    run(runtime, f"import os\nos._exit(1) if os.path.exists({mark!r}) else open({mark!r}, 'w')")
+    with runtime.fork() as twin:
+        result = run(twin, "1")
+        assert result.status is ToolStatus.ERROR and "cell 1 of 1 died in the replay" in result.output
+
+
+def test_the_seed_of_the_episode_seeds_the_interpreter() -> None:
+    tool = PythonTool(isolation="process")
+    draws = []
+    for seed in (3, 3, 4):
+        with ToolRuntime([tool], seed=seed) as runtime:
+            draws.append(run(runtime, "import random; random.random()").output)
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_isolation_must_be_given() -> None:
+    with pytest.raises(InputError, match="no isolation was given; choose from 'process'"):
+        PythonTool()
+    with pytest.raises(InputError, match="unknown isolation 'none'; choose from 'process'"):
+        PythonTool(isolation="none")  # type: ignore[arg-type]
