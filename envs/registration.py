@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
 import inspect
@@ -89,10 +90,15 @@ def make_env(id: str, **options: Any) -> ToolEnv:
     spec = gym.registry.get(name)
     if spec is None:
         raise InputError(f"there is no environment {name!r}{_suggest(name, environment_ids())}")
-    _check_options(name, spec.entry_point, options)
-    env = gym.make(name, disable_env_checker=True, **options).unwrapped
+    entry_point: Any = spec.entry_point
+    creator = gym.envs.registration.load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    _check_options(name, creator, options)
+    # Made here and not by gymnasium.make, which copies deeply what was registered: task sets, corpora, indexes.
+    env: Any = creator(**{**spec.kwargs, **options})
     if not isinstance(env, ToolEnv):
         raise InputError(f"{name!r} is a {type(env).__name__}, no ToolEnv; make it with gymnasium.make")
+    env.spec = copy.copy(spec)
+    env.spec.kwargs = {**spec.kwargs, **options}
     return env
 
 
@@ -124,8 +130,7 @@ def _import(module: str, id: str) -> None:
         raise InputError(f"{id!r}: there is no module {module!r} in {folder} or installed") from error
 
 
-def _check_options(id: str, entry_point: Any, options: dict[str, Any]) -> None:
-    creator = gym.envs.registration.load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+def _check_options(id: str, creator: Callable[..., Any], options: dict[str, Any]) -> None:
     parameters = inspect.signature(creator).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return

@@ -65,6 +65,26 @@ def test_register_and_make() -> None:
     assert env.spec is not None and env.spec.id == ID
 
 
+def test_big_options_are_shared_and_not_copied() -> None:
+    class Index:
+        def __deepcopy__(self, memo: object) -> None:
+            raise AssertionError("copied")
+
+        def search(self, query: str, k: int) -> list[Any]:
+            return []
+
+        search_batch = search
+
+    index = Index()
+    register(ID, SearchQAEnv, retriever=index, size=2)
+    env = make_env(ID)
+    assert env.retriever is index and env.spawn().retriever is index  # type: ignore[attr-defined]
+    env = make_env("toolgym/SearchQA-v0", retriever=index, size=2)
+    assert env.spec is not None and env.spec.kwargs["retriever"] is index
+    env = gymnasium.make("toolgym/SearchQA-v0", retriever=index, size=2).unwrapped  # type: ignore[assignment]
+    assert env.retriever is index  # type: ignore[attr-defined]
+
+
 def test_registering_again() -> None:
     register(ID, SearchQAEnv, size=3)
     register(ID, SearchQAEnv, size=4)
