@@ -63,9 +63,10 @@ class Codec:
         self.chat = has_template if chat is None else chat
         self.end_id: int = int(tokenizer.eos_token_id)
         self.end_ids = frozenset({self.end_id, *(int(token_id) for token_id in end_ids)})
-        self._specials = sorted(
-            (str(token) for token in tokenizer.all_special_tokens if str(token)), key=len, reverse=True
-        )
+        # `all_special_tokens` names those with a role; a tokenizer may hold hundreds of others.
+        added = (str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
+        self._specials = sorted({*map(str, tokenizer.all_special_tokens), *added} - {""}, key=len, reverse=True)
+        self._special_pattern = re.compile("|".join(map(re.escape, self._specials)))
 
     @classmethod
     def from_folder(cls, folder: str | Path, chat: bool | None = None) -> Codec:
@@ -169,17 +170,19 @@ class Codec:
         """
         past = [*history, {"role": "assistant", "content": action}]
         before, after = self._render(history), self._render([*past, *observation])
-        held = next((text for text in (before + action, before + action.rstrip()) if after.startswith(text)), None)
+        said = _valid(action)
+        held = next((text for text in (before + said, before + said.rstrip()) if after.startswith(text)), None)
         if held is None:
             return Extension(self._encode_messages([*past, *observation]), forked=True)
-        suffix = after[len(held) :]
         if self._holds_special(observation):
-            marked, contents = _mark(observation)
-            suffix = self._render([*past, *marked])[len(held) :]
-            ids = self._encode_marked(suffix, contents)
+            guarded, mark = self._guard([*past, *observation])
+            after = self._render([*past, *guarded[len(past) :]])
+            if not after.startswith(held):
+                return Extension(self._encode_messages([*past, *observation]), forked=True)
+            ids = self._encode_guarded(after[len(held) :], mark)
         else:
-            ids = self._encode_template(suffix)
-        if sampled and ids and sampled[-1] == ids[0]:
+            ids = self._encode_template(after[len(held) :])
+        if sampled and sampled[-1] in self.end_ids and ids[:1] == (sampled[-1],):
             ids = ids[1:]  # the policy itself ended its turn
         return Extension(ids, forked=False)
 
@@ -193,27 +196,38 @@ class Codec:
     def _encode_messages(self, messages: Sequence[Message]) -> tuple[int, ...]:
         if not self._holds_special(messages):
             return self._encode_template(self._render(messages))
-        marked, contents = _mark(messages)
-        return self._encode_marked(self._render(marked), contents)
+        guarded, mark = self._guard(messages)
+        return self._encode_guarded(self._render(guarded), mark)
 
     def _holds_special(self, messages: Sequence[Message]) -> bool:
-        return any(special in str(message.get("content", "")) for message in messages for special in self._specials)
+        return any(self._special_pattern.search(str(message.get("content", ""))) for message in messages)
+
+    def _guard(self, messages: Sequence[Message]) -> tuple[list[Message], str]:
+        """The messages with stand-ins for special tokens in their contents, and the character that encloses these.
+
+        The rest of a content stays, because templates look at how it begins and what it holds.
+        """
+        contents = [str(message.get("content", "")) for message in messages]
+        text = "".join(contents)
+        mark = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in text)
+
+        def stand_in(found: re.Match[str]) -> str:
+            return f"{mark}{self._specials.index(found[0])}{mark}"
+
+        guarded = [self._special_pattern.sub(stand_in, content) for content in contents]
+        return [{**message, "content": content} for message, content in zip(messages, guarded, strict=True)], mark
 
     def _encode_template(self, text: str) -> tuple[int, ...]:
         """Ids of a text of the chat template, whose special tokens are meant."""
         with self._lock:
             return tuple(self.tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"])
 
-    def _encode_marked(self, text: str, contents: Sequence[str]) -> tuple[int, ...]:
-        """Ids of a rendered template in which stand-ins hold the places of `contents`."""
+    def _encode_guarded(self, text: str, mark: str) -> tuple[int, ...]:
+        """Ids of a rendered template with stand-ins: its own special tokens are meant, those behind stand-ins not."""
         ids: tuple[int, ...] = ()
-        for index, content in enumerate(contents):
-            template, found, text = text.partition(_stand_in(index))
-            if not found:  # the template dropped this message
-                text = template
-                continue
-            ids += self._encode_template(template) + self.encode_text(content)
-        return ids + self._encode_template(text)
+        for position, piece in enumerate(re.split(f"{mark}(\\d+){mark}", text)):
+            ids += self.encode_text(self._specials[int(piece)]) if position % 2 else self._encode_template(piece)
+        return ids
 
 
 class TextCodec(Codec):
@@ -248,17 +262,6 @@ class TextCodec(Codec):
 
 
 _PIECE = re.compile(r"[\x00-\x7f]{1,4}|[^\x00-\x7f]")
-
-
-def _stand_in(index: int) -> str:
-    # Private-use characters: no template trims or rewrites them.
-    return f"\ue000{index}\ue001"
-
-
-def _mark(messages: Sequence[Message]) -> tuple[list[Message], list[str]]:
-    """The messages with stand-ins for their contents, and the contents."""
-    contents = [str(message.get("content", "")) for message in messages]
-    return [{**message, "content": _stand_in(index)} for index, message in enumerate(messages)], contents
 
 
 def _valid(text: str) -> str:

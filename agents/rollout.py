@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Literal
@@ -123,7 +124,8 @@ class _Play:
         if generation is None:
             segment = Segment(role, token_ids, turn=self.turn)
         else:
-            segment = Segment(role, token_ids, generation.logprobs, self.turn, generation.policy_version)
+            version = generation.policy_version if generation.logprobs is not None else None
+            segment = Segment(role, token_ids, generation.logprobs, self.turn, version)
         self.rows[-1].segments.append(segment)
 
     def begin_row(self, token_ids: tuple[int, ...]) -> None:
@@ -330,7 +332,9 @@ class _Rollout:
         """Marks an episode that the infrastructure lost; it is played again while retries are left."""
         if isinstance(error, InputError) or not isinstance(error, Exception):
             raise error  # the person's mistake or an interrupt: no episode can do better
-        play.env.close()
+        with suppress(Exception):  # what broke first is what is reported
+            play.env.close()
+        self.release(play)
         if play.attempt < self.retries:
             play.attempt += 1
             play.rows.clear()
@@ -350,10 +354,14 @@ class _Rollout:
         play.outcome.seconds = time.perf_counter() - play.started
         if not play.rows:
             play.rows.append(Trajectory(play.outcome, [], 0, trainable=False))
-        for row in range(len(play.rows)):
-            self.engine.release(f"{play.request.episode_id}/{play.attempt}/{row + 1}")
+        self.release(play)
         self.statistics.episodes += 1
         self.done[play.index] = play
+
+    def release(self, play: _Play) -> None:
+        """Tells the engine that the rows of this attempt will not be extended."""
+        for row in range(len(play.rows)):
+            self.engine.release(f"{play.request.episode_id}/{play.attempt}/{row + 1}")
 
 
 def rollout(

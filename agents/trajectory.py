@@ -135,9 +135,7 @@ class Trajectory:
     @property
     def loss_mask(self) -> list[bool]:
         """True where the policy sampled the token (and no filter took the row out)."""
-        return [
-            self.trainable and segment.role is Role.ACTION for segment in self.segments for _ in segment.token_ids
-        ]
+        return [self.trainable and segment.role is Role.ACTION for segment in self.segments for _ in segment.token_ids]
 
     @property
     def logprobs(self) -> list[float]:
