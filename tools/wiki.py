@@ -102,6 +102,8 @@ class WikiTool(Tool):
         store: The pages.
     """
 
+    timeout = None  # pages lie in memory: a call surely ends, and a busy machine must not change an episode
+
     def __init__(self, store: PageStore) -> None:
         self.store = store
         self._functions = (

@@ -57,7 +57,8 @@ class ProbeSession(ToolSession):
 
     def call(self, call: ToolCall) -> ToolResult:
         self.count += 1
-        return self.tool.act(self, call)
+        result: ToolResult = self.tool.act(self, call)
+        return result
 
     def fork(self) -> ToolSession:
         twin = ProbeSession(self.tool, self.seed)

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -199,14 +199,11 @@ class _Bm25sIndex:
         self._index = index
 
     @classmethod
-    def build(cls, documents: Sequence[Sequence[str]]) -> _Bm25sIndex:
+    def build(cls, documents: Iterable[Sequence[str]]) -> _Bm25sIndex:
         from .okapi import OkapiIndex
 
-        # Numbered by first appearance, as rank_bm25 orders its words: the mean idf is then the same to the last bit.
-        vocabulary: dict[str, int] = {}
-        ids = [[vocabulary.setdefault(word, len(vocabulary)) for word in words] for words in documents]
         index = OkapiIndex(k1=K1, b=B, epsilon=EPSILON)
-        index.index((ids, vocabulary), create_empty_token=False, show_progress=False)
+        index.fit(documents)
         return cls(index)
 
     @classmethod
@@ -240,10 +237,10 @@ def _check_engine(engine: Any) -> Engine:
 
 
 def _build(corpus: Corpus, engine: Engine) -> _Index:
-    documents = [passage_tokens(passage) for passage in corpus]
-    if not any(documents):
+    if not any(_WORD.search(passage.title) or _WORD.search(passage.text) for passage in corpus):
         raise InputError(f"none of the {len(corpus)} passages has a word to index")
-    return _Bm25sIndex.build(documents) if engine == "bm25s" else _RankBm25Index(documents)
+    documents = (passage_tokens(passage) for passage in corpus)
+    return _Bm25sIndex.build(documents) if engine == "bm25s" else _RankBm25Index(list(documents))
 
 
 def _meta(corpus: Corpus, engine: Engine) -> dict[str, Any]:
