@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -18,8 +19,11 @@ MAX_EXPRESSION_CHARACTERS = 300
 _ORNAMENTS = re.compile(r"\\\$|\$|\\%|%|\\!|\\,|\s")
 _NUMBER = re.compile(r"[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)")
 _MAX_NUMBER_CHARACTERS = 100
-# Towers of powers, factorials and long exponents are short to write and take for ever to evaluate.
-_EXPLOSIVE = re.compile(r"!|\^[^+=,]*\^|\*\*|\^\{?\(?[-+]?[0-9]{4}")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
+_EXPONENT = re.compile(r"\^[{(]*[-+]?([0-9]+)")
+_UNBOUNDED = re.compile(r"!|\*\*|\\(?:int|sum|prod|lim)|\\[dt]?binom\{[0-9]{4}")
+_EXPANDED = re.compile(r"[)}]\^[{(]*(?:[3-9][0-9]|[0-9]{3})")
+_MAX_EXPONENT = 100_000
 
 
 def math_equal(prediction: str, answer: str) -> bool:
@@ -82,8 +86,32 @@ def _number(text: str) -> Fraction | None:
 
 
 def _tractable(text: str) -> bool:
+    """Whether an expression can be parsed and evaluated in little time, as far as its text shows."""
     balanced = text.count("{") == text.count("}")
-    return 0 < len(text) <= MAX_EXPRESSION_CHARACTERS and balanced and not _EXPLOSIVE.search(text)
+    return 0 < len(text) <= MAX_EXPRESSION_CHARACTERS and balanced and not _explosive(text)
+
+
+def _explosive(text: str) -> bool:
+    """Whether evaluating may take for ever: factorials, sums, powers of sums, and numbers with towers of exponents."""
+    if _UNBOUNDED.search(text):
+        return True
+    letters = _COMMAND.sub("", text)
+    if _EXPANDED.search(text) and re.search("[A-Za-z]", letters):
+        return True
+    if math.prod(max(1, int(exponent)) for exponent in _EXPONENT.findall(text)) > _MAX_EXPONENT:
+        return True
+    return any("^" in exponent and not re.search("[A-Za-z]", exponent) for exponent in _exponents(letters))
+
+
+def _exponents(text: str) -> Iterator[str]:
+    """What follows each `^`: the group in braces or parentheses, or the two characters after it."""
+    for caret in re.finditer(r"\^", text):
+        depth, start = 0, caret.end()
+        for position in range(start, len(text)):
+            depth += (text[position] in "{(") - (text[position] in "})")
+            if depth <= 0:
+                yield text[start : position + 2]
+                break
 
 
 def _verified(prediction: str, answer: str) -> bool:
