@@ -11,7 +11,7 @@ import gymnasium as gym
 
 from ..envs.env import ScriptedPolicy, ToolEnv
 from ..tools.errors import InputError
-from .encoding import Codec
+from .encoding import Codec, TextCodec
 from .engines.base import InferenceEngine
 
 EngineName = Literal["transformers", "vllm"]
@@ -30,6 +30,7 @@ class AgentChoice:
         device: Where it runs; `auto` takes CUDA if there is any.
         dtype: Of its weights.
         chat: Whether to use the chat template; None uses it when there is one.
+        concurrency: Most requests in flight at an endpoint.
     """
 
     agent: str | None = None
@@ -39,6 +40,7 @@ class AgentChoice:
     device: str = "auto"
     dtype: str = "auto"
     chat: bool | None = None
+    concurrency: int = 64
 
     @property
     def label(self) -> str:
@@ -83,7 +85,6 @@ def scripted_policy(name: str, env: ToolEnv) -> ScriptedPolicy:
 
 
 def _scripted(name: str, env: ToolEnv) -> tuple[InferenceEngine, Codec]:
-    from .engines.openai import TextCodec
     from .engines.scripted import ScriptedEngine
 
     codec = TextCodec()
@@ -91,11 +92,11 @@ def _scripted(name: str, env: ToolEnv) -> tuple[InferenceEngine, Codec]:
 
 
 def _served(choice: AgentChoice) -> tuple[InferenceEngine, Codec]:
-    from .engines.openai import OpenAIEngine, TextCodec
+    from .engines.openai import OpenAIEngine
 
     if choice.endpoint is None or choice.model is None:
         raise InputError("--endpoint needs --model, the name under which the server knows the model")
-    return OpenAIEngine(choice.endpoint, choice.model), TextCodec()
+    return OpenAIEngine(choice.endpoint, choice.model, concurrency=choice.concurrency), TextCodec()
 
 
 def _local(choice: AgentChoice, model: str) -> tuple[InferenceEngine, Codec]:

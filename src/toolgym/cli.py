@@ -123,9 +123,9 @@ def envs(as_json: AsJson = False) -> None:
     )
 )
 def train(
-    recipe: Annotated[str | None, typer.Argument(metavar="[RECIPE]", help="A recipe's name or a TOML file.")] = None,
+    recipe: Annotated[str | None, typer.Argument(metavar="RECIPE", help="A recipe's name or a TOML file.")] = None,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to change, such as steps=20.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Recipe keys to change, such as steps=20.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; the recipe's name by default.")] = None,
     runs_folder: Runs = Path("runs"),
@@ -171,9 +171,8 @@ def train(
     epilog=examples(
         "toolgym eval toolgym/SearchQA-v0 --agent oracle --limit 50",
         "toolgym eval toolgym/SearchQA-v0 --model runs/quickstart/checkpoints/grpo-000080",
-        "toolgym eval toolgym/SearchQA-v0 --tasks dev.jsonl --corpus corpus.jsonl --model Qwen/Qwen3-0.6B --missed m.jsonl",
-        "toolgym eval toolgym/PythonMath-v0 --endpoint http://localhost:8000/v1 --model served-name --samples 4 "
-        "--temperature 0.7",
+        "toolgym eval toolgym/SearchQA-v0 --tasks dev.jsonl --corpus corpus.jsonl --model Qwen/Qwen3-0.6B",
+        "toolgym eval toolgym/PythonMath-v0 --endpoint http://localhost:8000/v1 --model NAME --samples 4 --temperature 1",
     ),
 )
 def evaluate(
@@ -217,7 +216,7 @@ def evaluate(
     env = _environment(env_id, chosen, option, split or "test", seed if shuffle_answers else None)
     if max_turn_tokens is not None:
         env.limits = replace(env.limits, max_turn_tokens=max_turn_tokens)
-    choice = AgentChoice(agent, model, endpoint, engine_name(engine), device, dtype)
+    choice = AgentChoice(agent, model, endpoint, engine_name(engine), device, dtype, concurrency=concurrency)
     if missed is not None and not missed.absolute().parent.is_dir():
         raise InputError(f"--missed {missed}: there is no folder {missed.parent}")
     found = retrieval_recall(env, recall, limit)

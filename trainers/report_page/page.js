@@ -1,0 +1,161 @@
+// Puts the page together from the data.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const colours = [1, 2, 3, 4, 5, 6, 7, 8].map((number) => `var(--s${number})`);
+const used = new Set(["stage", "step", "global_step"]);
+
+/** A logged number as points over the global step; a spread key adds a band of ± that number. */
+function points(key, spread = null) {
+  used.add(key);
+  if (spread) used.add(spread);
+  return data.metrics.filter((line) => line[key] !== undefined).map((line) => {
+    const value = line[key], width = spread ? line[spread] : undefined;
+    return width === undefined || width === null || value === null
+      ? [line.global_step, value] : [line.global_step, value, value - width, value + width];
+  });
+}
+const named = (pairs) => pairs.map(([key, name, spread], index) => ({ name, color: colours[index], points: points(key, spread) }));
+function family(prefix, scale = null) {
+  const keys = [...new Set(data.metrics.flatMap(Object.keys))].filter((key) => key.startsWith(prefix));
+  return keys.map((key, index) => ({ name: key.slice(prefix.length).replaceAll("_", " "), color: colours[index % 8],
+    points: points(key).map(([step, value], place) => [step, scale ? value / scale.get(step) : value]) }));
+}
+/** Counts by kind as shares of their sum at each step. */
+function shares(prefix) {
+  const sums = new Map();
+  for (const line of data.metrics) {
+    const values = Object.entries(line).filter(([key]) => key.startsWith(prefix)).map(([, value]) => value);
+    sums.set(line.global_step, values.reduce((a, b) => a + b, 0) || 1);
+  }
+  return family(prefix, sums);
+}
+
+function facts() {
+  const { summary } = data;
+  document.title = `${summary.name} · toolgym`;
+  document.getElementById("brand").textContent = `toolgym · ${summary.name}`;
+  document.getElementById("title").textContent = summary.name;
+  document.getElementById("description").textContent = summary.description;
+  const known = [["recipe", summary.recipe], ["model", summary.model], ["environment", summary.environment],
+    ["format", summary.action_format], ["reward", summary.reward], ["seed", summary.seed],
+    ["training time", duration(summary.seconds)], ["state", summary.finished ? "finished" : "not finished"]];
+  document.getElementById("facts").append(...known.filter(([, value]) => value !== null).map(([name, value]) =>
+    h("span", { class: "fact" }, h("b", {}, name), String(value))));
+}
+
+function scores() {
+  const first = data.evaluations[0];
+  const cards = data.summary.stages.map((stage) => {
+    const one = stage.evaluation, steps = `${stage.done} of ${stage.steps} steps, ${duration(stage.seconds)}`;
+    if (!one || one.score === null) {
+      return h("div", { class: "card score" }, h("h3", {}, stage.name), h("div", { class: "value" }, "–"), h("div", { class: "note" }, `no evaluation · ${steps}`));
+    }
+    const gain = first && one.score !== first.score ? ` · ${one.score > first.score ? "+" : "−"}${format(Math.abs(one.score - first.score))} since the first` : "";
+    const at = (value) => `${Math.max(0, Math.min(100, value * 100))}%`;
+    return h("div", { class: "card score" }, h("h3", {}, `held-out score after ${stage.name}`),
+      h("div", { class: "value" }, format(one.score), h("small", {}, `95 % [${format(one.score_low)}, ${format(one.score_high)}]`)),
+      h("div", { class: "ruler", title: "from 0 to 1" }, h("i", { style: `left:${at(one.score_low)};right:calc(100% - ${at(one.score_high)})` }), h("b", { style: `left:${at(one.score)}` })),
+      h("div", { class: "note" }, `${one.tasks} tasks${gain}`), h("div", { class: "note" }, steps));
+  });
+  document.getElementById("scores").append(...cards);
+}
+
+function curves() {
+  const held = data.evaluations.map((one) => [one.global_step, one.score, one.score_low, one.score_high]);
+  const sizes = data.metrics.filter((line) => line.groups);
+  used.add("zero_variance_groups").add("groups");
+  const specs = [
+    { title: "Held-out score", hint: "with its 95 % interval", wide: true, range: [0, 1], series: [{ name: "score", color: colours[0], points: held, marks: true }] },
+    { title: "Reward", hint: "mean ± standard deviation over episodes, and the score on training tasks", series: named([["reward_mean", "reward", "reward_std"], ["score_mean", "score"]]) },
+    { title: "Reward terms", series: family("reward/") },
+    { title: "How episodes ended", kind: "stack", range: [0, 1], hint: "share of episodes by stop reason", series: shares("stop/") },
+    { title: "Loss", series: named([["loss", "loss"]]) },
+    { title: "Entropy", hint: "of the policy, on action tokens", zero: true, series: named([["entropy", "entropy"]]) },
+    { title: "KL to the reference", zero: true, series: named([["kl", "KL"]]) },
+    { title: "Gradient norm", zero: true, series: named([["gradient_norm", "before clipping"]]) },
+    { title: "Clipped tokens", hint: "share of tokens whose ratio left the clip range", zero: true, series: named([["clip_fraction_low", "low"], ["clip_fraction_high", "high"]]) },
+    { title: "Sampler against trainer", hint: "|difference| of logprobs of the same tokens", zero: true, series: named([["sampler_trainer_logprob_difference", "mean"], ["sampler_trainer_logprob_difference_max", "largest"]]) },
+    { title: "Weights in the engine", hint: "largest difference from the trainer's after each sync", zero: true, series: named([["weight_check_difference", "difference"]]) },
+    { title: "Tokens per episode", zero: true, series: named([["action_tokens_mean", "written by the policy"], ["observation_tokens_mean", "returned by the environment"]]) },
+    { title: "Turns and calls", hint: "mean per episode", zero: true, series: named([["turns_mean", "turns"], ["calls_mean", "tool calls"]]) },
+    { title: "Tool calls by status", zero: true, series: family("calls/") },
+    { title: "Failed tool calls", hint: "share of calls", zero: true, series: named([["call_failure_rate", "failed"]]) },
+    { title: "Format faults", zero: true, series: family("fault/") },
+    { title: "Groups without signal", hint: "share of groups whose rewards are all equal", range: [0, 1], series: [{ name: "share", color: colours[0], points: sizes.map((line) => [line.global_step, line.zero_variance_groups / line.groups]) }] },
+    { title: "Episodes lost to the infrastructure", zero: true, series: named([["failed_episodes", "episodes"]]) },
+    { title: "Learning rate", zero: true, series: named([["lr", "learning rate"]]) },
+    { title: "Trained tokens per step", zero: true, series: named([["trained_tokens", "tokens"]]) },
+  ];
+  const cards = specs.map(chart).filter(Boolean);
+  document.getElementById("charts").append(...(cards.length ? cards : [h("p", { class: "muted" }, "Nothing has been logged yet.")]));
+}
+
+/** Bars of many steps become bars of runs of steps: the mean of each. */
+function binned(series, most = 90) {
+  const length = Math.max(...series.map((one) => one.points.length)), size = Math.ceil(length / most);
+  if (size <= 1) return series;
+  return series.map((one) => ({ ...one, points: Array.from({ length: Math.ceil(one.points.length / size) }, (_, bin) => {
+    const part = one.points.slice(bin * size, (bin + 1) * size);
+    return [part[0][0], part.reduce((sum, point) => sum + (point[1] ?? 0), 0) / part.length];
+  }) }));
+}
+
+function timing() {
+  const parts = family("seconds/");
+  used.add("seconds");
+  const specs = [
+    { title: "Seconds per step", kind: "bars", hint: "by part; tools run beside generation, so the parts may overlap", series: parts.length ? binned(parts) : named([["seconds", "step"]]) },
+    { title: "Tokens per second", hint: "of the whole step", zero: true, series: named([["tokens_per_second", "tokens/s"]]) },
+    { title: "Hidden tool time", hint: "share of the tools' time during which the engine went on decoding", range: [0, 1], series: named([["hidden_tool_share", "hidden"]]) },
+  ];
+  const names = parts.map((part) => part.name);
+  const table = h("table", {}, h("tr", {}, ["stage", "steps", "total", ...names.map((name) => `${name}`), "tokens/s"].map((text, index) => h("th", { class: index ? "n" : null }, text))),
+    data.summary.stages.map((stage) => {
+      const lines = data.metrics.filter((line) => line.stage === stage.name);
+      const total = (key) => lines.reduce((sum, line) => sum + (line[key] ?? 0), 0);
+      const speeds = lines.map((line) => line.tokens_per_second).filter((value) => value !== undefined);
+      const cells = [String(lines.length), duration(total("seconds")),
+        ...names.map((name) => { const sum = total(`seconds/${name}`); return sum ? `${duration(sum)} · ${Math.round((sum / total("seconds")) * 100)} %` : "–"; }),
+        speeds.length ? format(Math.round(speeds.reduce((a, b) => a + b, 0) / speeds.length)) : "–"];
+      return h("tr", {}, h("td", {}, stage.name), cells.map((text) => h("td", { class: "n" }, text)));
+    }));
+  document.getElementById("timing").append(h("div", { class: "chart card wide scroll" }, table), ...specs.map(chart).filter(Boolean));
+}
+
+/** Whatever else was logged: nothing is silently left out. */
+function others() {
+  const keys = [...new Set(data.metrics.flatMap((line) => Object.keys(line).filter((key) => typeof line[key] === "number")))].filter((key) => !used.has(key));
+  const box = document.getElementById("other");
+  if (!keys.length) return;
+  box.hidden = false;
+  box.querySelector("summary").textContent = `${keys.length} more logged numbers`;
+  box.querySelector("div").append(...keys.map((key) => chart({ title: key, series: named([[key, key]]) })).filter(Boolean));
+}
+
+function about() {
+  document.getElementById("recipe").textContent = data.recipe;
+  document.getElementById("versions").append(...Object.entries(data.versions).map(([name, value]) => h("tr", {}, h("td", {}, name), h("td", {}, value === null ? "not installed" : String(value)))));
+  const reasons = (one) => Object.entries(one.stop_reasons ?? {}).map(([name, value]) => `${name} ${value}`).join(", ");
+  const rows = data.evaluations.map((one) => [one.stage, one.step, format(one.score), `[${format(one.score_low)}, ${format(one.score_high)}]`, format(one.reward), one.tasks, reasons(one), one.seconds ? duration(one.seconds) : "–"]);
+  document.getElementById("evaluations").append(
+    h("tr", {}, ["stage", "step", "score", "95 % interval", "reward", "tasks", "ended by", "time"].map((text) => h("th", {}, text))),
+    ...rows.map((cells) => h("tr", {}, cells.map((text) => h("td", {}, String(text ?? "–"))))));
+}
+
+function theme() {
+  const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
+  const asked = new URLSearchParams(location.search).get("theme");
+  root.dataset.theme = asked ?? (dark.matches ? "dark" : "light");
+  document.getElementById("theme").addEventListener("click", () => { root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark"; });
+  dark.addEventListener("change", (event) => { root.dataset.theme = event.matches ? "dark" : "light"; });
+}
+
+theme();
+boundaries = data.summary.stages.map((stage) => ({ name: stage.name, from: Math.min(...data.metrics.filter((line) => line.stage === stage.name).map((line) => line.global_step)) })).filter((stage) => Number.isFinite(stage.from)).sort((a, b) => a.from - b.from);
+facts();
+scores();
+curves();
+timing();
+others();
+about();
+trajectoryReader(data);
