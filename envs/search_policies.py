@@ -27,6 +27,7 @@ class WorldPolicy:
         knows: Whether it goes on with a fact that no search has shown; otherwise it then answers `unknown`.
         stop_early: Share of the tasks that it leaves after the first of several hops.
         seed: Decides, with the task's id, which tasks those are.
+        finishes: Last relations whose questions it never leaves early.
     """
 
     def __init__(
@@ -36,17 +37,19 @@ class WorldPolicy:
         knows: bool = True,
         stop_early: float = 0.0,
         seed: int = 0,
+        finishes: Sequence[str] = (),
     ) -> None:
         self._format = action_format
         self._search = search
         self._knows = knows
         self._stop_early = stop_early
         self._seed = seed
+        self._finishes = frozenset(finishes)
 
     def __call__(self, episode: Episode) -> str:
         """The next action."""
         chain: list[list[str]] = episode.task.metadata["chain"]
-        if stops_early(episode.task, self._stop_early, self._seed):
+        if chain[-1][1] not in self._finishes and stops_early(episode.task, self._stop_early, self._seed):
             chain = chain[:1]
         done = len(episode.turns)
         turn = done + 1

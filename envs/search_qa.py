@@ -128,7 +128,9 @@ class SearchQAEnv(ToolEnv):
         """Searches what the task needs, hop by hop where the hops are known, and gives the true answer."""
         return self._policy(knows=True)
 
-    def demonstrator(self, stop_early: float = 0.0, seed: int = 0) -> ScriptedPolicy:
+    def demonstrator(
+        self, stop_early: float = 0.0, finishes: Sequence[str] = (), seed: int = 0
+    ) -> ScriptedPolicy:
         """An expert to imitate: like the oracle, but it says only what the question and the passages told it.
 
         Where a search does not bring the fact that it needs, it answers `unknown`.
@@ -136,6 +138,7 @@ class SearchQAEnv(ToolEnv):
         Args:
             stop_early: Share of the tasks in which it stops after the first of several hops and answers with what
                 that found: a mistake for reinforcement learning to undo.
+            finishes: Relations that it can always follow: questions whose last hop is one of them are never left.
             seed: Decides, with the task's id, which tasks those are.
 
         Raises:
@@ -145,11 +148,13 @@ class SearchQAEnv(ToolEnv):
             raise InputError(f"stop_early is a share from 0 to 1, not {stop_early}")
         if stop_early and "chain" not in self.tasks[0].metadata:
             raise InputError(f"stop_early needs tasks with known hops; those of {self.tasks.name!r} have none")
-        return self._policy(knows=False, stop_early=stop_early, seed=seed)
+        return self._policy(knows=False, stop_early=stop_early, seed=seed, finishes=finishes)
 
-    def _policy(self, knows: bool, stop_early: float = 0.0, seed: int = 0) -> ScriptedPolicy:
+    def _policy(
+        self, knows: bool, stop_early: float = 0.0, seed: int = 0, finishes: Sequence[str] = ()
+    ) -> ScriptedPolicy:
         rows = RowPolicy(self.action_format, self._search, self.limits.max_turns)
-        hops = WorldPolicy(self.action_format, self._search, knows, stop_early, seed)
+        hops = WorldPolicy(self.action_format, self._search, knows, stop_early, seed, finishes)
         return lambda episode: hops(episode) if "chain" in episode.task.metadata else rows(episode)
 
     def _search(self, query: str) -> ToolCall:

@@ -52,7 +52,6 @@ class Optimizer(_Strict):
 class Evaluation(_Strict):
     """Evaluation on held-out tasks during training."""
 
-    every: int = Field(0, ge=0, description="Steps between evaluations within a stage; 0 means at stage ends only.")
     tasks: int = Field(200, ge=1, description="Held-out tasks, the first of the set; a smaller set is used whole.")
     temperature: float = Field(0.0, ge=0, description="0 is greedy.")
     options: dict[str, Any] = Field(
@@ -67,6 +66,7 @@ class StageBase(_Strict):
     name: str
     steps: int = Field(ge=0)
     optimizer: Optimizer = Optimizer()
+    evaluate_every: int = Field(0, ge=0, description="Steps between evaluations; 0 means at the stage's end only.")
     token_budget: int = Field(16_384, ge=1, description="Most tokens (padding included) in one micro-batch.")
     layout: Literal["padded", "packed"] = "padded"
     environment_options: dict[str, Any] = Field(default_factory=dict, description="Override the run's options.")

@@ -87,7 +87,7 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False, observer: Obser
                 if step % recipe.trajectories_every == 0 or done == settings.steps:
                     stored = stage.trajectories[: recipe.trajectories_stored]
                     run.folder.write_trajectories(settings.name, done, stored, run.codec)
-                if _due(done, recipe.evaluation.every, settings.steps):
+                if _due(done, settings.evaluate_every, settings.steps):
                     _evaluate(run, settings, done, board)
                 if _due(done, recipe.checkpoint_every, settings.steps):
                     save_checkpoint(run, settings.name, done, stage.learner)
