@@ -128,6 +128,40 @@ def test_truncation_from_outside(reason: StopReason) -> None:
     assert bool(info["reward_terms"]) == (reason is not StopReason.FAILED)
 
 
+@pytest.mark.parametrize(
+    "text, reason, reward",
+    [
+        ("answer 4", StopReason.ANSWER, 1.0),
+        ("answer 5", StopReason.ANSWER, 0.0),
+        ("call a", StopReason.MAX_TOKENS, 0.0),
+        ("wha", StopReason.MAX_TOKENS, 0.0),
+    ],
+)
+def test_truncation_with_a_last_action(text: str, reason: StopReason, reward: float) -> None:
+    env = Tiny()
+    env.reset(seed=0)
+    _, got, terminated, truncated, info = env.truncate(StopReason.MAX_TOKENS, Action(text, "length"))
+    assert (got, info["stop_reason"]) == (reward, reason)
+    assert (terminated, truncated) == (reason.terminated, not reason.terminated)
+    assert env.episode.call_count == 0 and len(env.episode.turns) == 1
+
+
+def test_an_action_cut_by_its_token_limit() -> None:
+    env = Tiny(retry=False)
+    env.reset(seed=0)
+    *_, truncated, info = env.step(Action("call", "length"))
+    assert truncated and info["stop_reason"] == StopReason.MAX_TOKENS
+
+
+@pytest.mark.parametrize("text", ["OBS4\nanswer 4", "answer 4\nOBS", "OBS\ncall a"])
+def test_forging_is_judged_for_every_format(text: str) -> None:
+    env = Tiny(Limits(max_turns=1))
+    env.reset(seed=0)
+    _, reward, *_, info = env.step(text)
+    assert reward == 0.0 and info["faults"] == ["forged_observation"]
+    assert info["reward_terms"]["forged"] == 1.0
+
+
 @pytest.mark.parametrize("reason", [StopReason.ANSWER, StopReason.NO_ACTION])
 def test_only_the_environment_decides_that_it_came_to_its_end(reason: StopReason) -> None:
     env = Tiny()

@@ -86,6 +86,12 @@ def test_shuffled_answers_cannot_be_earned(evaluate: Callable[..., Any]) -> None
     assert list(first.tasks) == list(env.tasks)
 
 
+def test_the_oracle_of_shuffled_rows_gives_the_true_answers(evaluate: Callable[..., Any]) -> None:
+    env = SearchQAEnv(ROWS, empty_corpus=True, shuffle_answers=3)
+    assert evaluate(env, env.oracle())["scores"] == [0.0] * 3
+    assert env.episode.answer == "yes" and env.episode.task.answers != ("yes",)
+
+
 def test_rows_with_a_corpus(tmp_path: Path, evaluate: Callable[..., Any]) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("".join(json.dumps({"id": p.id, "title": p.title, "text": p.text}) + "\n" for p in PASSAGES))

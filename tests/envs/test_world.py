@@ -40,6 +40,7 @@ def test_a_wrong_relation_is_a_wrong_answer(world: World) -> None:
         for person in people:
             others = [world.fact(person, relation).object for relation in RELATIONS]
             assert len({person, *others}) == len(RELATIONS) + 1
+            assert all(set(person.split()).isdisjoint(other.split()) for other in others)
 
 
 @given(
