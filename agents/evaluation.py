@@ -214,9 +214,8 @@ class EvaluationResult:
 
     @cached_property
     def reward_interval(self) -> Interval:
-        """95 % interval of the reward, by bootstrap over tasks."""
-        groups = self._by_task.values()
-        return bootstrap_interval([_mean([record.reward for record in group]) for group in groups], self.seed)
+        """95 % interval of the reward."""
+        return mean_interval([[record.reward for record in group] for group in self._by_task.values()], self.seed)
 
     @property
     def best_score(self) -> float:

@@ -133,10 +133,10 @@ class Display:
     # The observer's protocol ------------------------------------------------------------------------------------
 
     def stage_started(self, name: str, steps: int, first_step: int) -> None:
-        """Notes that a stage begins, or goes on after a resume."""
+        """Notes that a stage begins, or goes on after `first_step` steps of an earlier session."""
         progress = self.progress
         progress.plan[name] = steps
-        progress.stage, progress.step, progress.metrics = name, max(0, first_step - 1), {}
+        progress.stage, progress.step, progress.metrics = name, first_step, {}
         progress.stage_started = (self.clock(), progress.step)
         progress.rewards.clear()
 
@@ -188,7 +188,7 @@ class LiveDisplay(Display):
         )
         left = progress.seconds_left(now)
         times = f"elapsed {duration(now - progress.started)}"
-        if left is not None:
+        if left:
             times += f" · {duration(left)} left in this stage"
         return Panel(
             Group(self._stages(), bar, self._numbers(), Text(times, style="dim")),
@@ -202,7 +202,8 @@ class LiveDisplay(Display):
         current = names.index(self.progress.stage) if self.progress.stage in names else -1
         for index, name in enumerate(names):
             text.append("  " if index else "")
-            if index < current:
+            done = index == current and progress.step >= progress.steps
+            if index < current or done:
                 text.append(f"✓ {name}", style="green")
             elif index == current:
                 text.append(f"▶ {name}", style="bold cyan")
@@ -262,7 +263,7 @@ class PlainDisplay(Display):
     def stage_started(self, name: str, steps: int, first_step: int) -> None:
         """Says which stage begins."""
         super().stage_started(name, steps, first_step)
-        goes_on = f", going on at step {first_step}" if first_step > 1 else ""
+        goes_on = f", going on after step {first_step}" if first_step else ""
         self._last = -math.inf
         self._line(f"{name}: {steps} steps{goes_on}")
 

@@ -62,7 +62,7 @@ let boundaries = []; // stages: {name, from} in global steps
 
 /**
  * A chart as a card.
- * spec: title, hint, wide, kind ("line" | "stack" | "bars"), zero (include 0), unit range [low, high],
+ * spec: title, hint, wide, kind ("line" | "stack" | "bars"), zero (include 0), range [low, high], domain [first, last],
  * series: [{name, color, points: [[x, y, low?, high?], ...], marks}]
  */
 function chart(spec) {
@@ -110,7 +110,8 @@ function chart(spec) {
       if (point) values[index].textContent = format(point[1]);
     });
   });
-  new ResizeObserver(() => { if (!drawn || Math.abs(drawn.width - holder.clientWidth) > 1) draw(); }).observe(holder);
+  const fit = () => { if (!drawn || Math.abs(drawn.width - holder.clientWidth) > 1) draw(); };
+  new ResizeObserver(() => requestAnimationFrame(fit)).observe(holder);
   return card;
 }
 
@@ -131,7 +132,7 @@ function drawChart(spec, series, steps, lookup, width, height) {
   const [low, high] = extent(spec, series, steps, lookup);
   const marks = ticks(low, high, spec.wide ? 5 : 4), labels = marks.map(format);
   const left = Math.max(...labels.map((label) => label.length)) * 6.4 + 10, right = 10, top = 14, bottom = 22;
-  const first = steps[0], last = steps.at(-1) === first ? first + 1 : steps.at(-1);
+  const [first, last] = spec.domain ?? [steps[0], steps.at(-1) === steps[0] ? steps[0] + 1 : steps.at(-1)];
   const pad = spec.kind === "bars" ? (width - left - right) / steps.length / 2 : 0;
   const x = (step) => left + pad + ((step - first) / (last - first)) * (width - left - right - 2 * pad);
   const y = (value) => top + (1 - (value - low) / (high - low)) * (height - top - bottom);
@@ -140,7 +141,7 @@ function drawChart(spec, series, steps, lookup, width, height) {
     svg.append(s("line", { class: "gridline", x1: left, x2: width - right, y1: y(mark), y2: y(mark) }),
       s("text", { x: left - 6, y: y(mark) + 4, "text-anchor": "end" }, labels[index]));
   });
-  for (const mark of ticks(first, last, Math.max(2, Math.floor(width / 110))).filter(Number.isInteger)) {
+  for (const mark of ticks(first, last, Math.max(3, Math.floor(width / 75))).filter(Number.isInteger)) {
     svg.append(s("text", { x: x(mark), y: height - 6, "text-anchor": "middle" }, String(mark)));
   }
   for (const stage of boundaries.slice(1)) {

@@ -14,20 +14,23 @@ function points(key, spread = null) {
       ? [line.global_step, value] : [line.global_step, value, value - width, value + width];
   });
 }
-const named = (pairs) => pairs.map(([key, name, spread], index) => ({ name, color: colours[index], points: points(key, spread) }));
-function family(prefix, scale = null) {
-  const keys = [...new Set(data.metrics.flatMap(Object.keys))].filter((key) => key.startsWith(prefix));
-  return keys.map((key, index) => ({ name: key.slice(prefix.length).replaceAll("_", " "), color: colours[index % 8],
-    points: points(key).map(([step, value], place) => [step, scale ? value / scale.get(step) : value]) }));
+const named = (pairs) => pairs.map(([key, name, spread], index) => ({ name, color: colours[index % 8], points: points(key, spread) }));
+/** Stages that play episodes; the others have nothing to count. */
+const playing = new Set(data.metrics.filter((line) => "reward_mean" in line).map((line) => line.stage));
+const keysOf = (prefix) => [...new Set(data.metrics.flatMap(Object.keys))].filter((key) => key.startsWith(prefix));
+const family = (prefix) => named(keysOf(prefix).map((key) => [key, key.slice(prefix.length).replaceAll("_", " ")]));
+/** Counts by kind: a kind that a step does not name did not occur, one that never occurs is left out. */
+function counts(prefix) {
+  const keys = keysOf(prefix), lines = data.metrics.filter((line) => playing.has(line.stage));
+  keys.forEach((key) => used.add(key));
+  return keys.filter((key) => lines.some((line) => line[key])).map((key, index) => ({ name: key.slice(prefix.length).replaceAll("_", " "),
+    color: colours[index % 8], points: lines.map((line) => [line.global_step, line[key] ?? 0]) }));
 }
 /** Counts by kind as shares of their sum at each step. */
 function shares(prefix) {
-  const sums = new Map();
-  for (const line of data.metrics) {
-    const values = Object.entries(line).filter(([key]) => key.startsWith(prefix)).map(([, value]) => value);
-    sums.set(line.global_step, values.reduce((a, b) => a + b, 0) || 1);
-  }
-  return family(prefix, sums);
+  const series = counts(prefix), sums = new Map();
+  for (const one of series) for (const [step, value] of one.points) sums.set(step, (sums.get(step) ?? 0) + value);
+  return series.map((one) => ({ ...one, points: one.points.map(([step, value]) => [step, value / (sums.get(step) || 1)]) }));
 }
 
 function facts() {
@@ -62,10 +65,13 @@ function scores() {
 
 function curves() {
   const held = data.evaluations.map((one) => [one.global_step, one.score, one.score_low, one.score_high]);
+  const steps = [...data.metrics, ...data.evaluations].map((line) => line.global_step);
+  const domain = steps.length ? [steps.reduce((a, b) => Math.min(a, b)) - 1, steps.reduce((a, b) => Math.max(a, b))] : null;
+  if (domain) domain[0] = Math.max(0, domain[0]);
   const sizes = data.metrics.filter((line) => line.groups);
   used.add("zero_variance_groups").add("groups");
   const specs = [
-    { title: "Held-out score", hint: "with its 95 % interval", wide: true, range: [0, 1], series: [{ name: "score", color: colours[0], points: held, marks: true }] },
+    { title: "Held-out score", hint: "with its 95 % interval", wide: true, range: [0, 1], domain, series: [{ name: "score", color: colours[0], points: held, marks: true }] },
     { title: "Reward", hint: "mean ± standard deviation over episodes, and the score on training tasks", series: named([["reward_mean", "reward", "reward_std"], ["score_mean", "score"]]) },
     { title: "Reward terms", series: family("reward/") },
     { title: "How episodes ended", kind: "stack", range: [0, 1], hint: "share of episodes by stop reason", series: shares("stop/") },
@@ -78,9 +84,9 @@ function curves() {
     { title: "Weights in the engine", hint: "largest difference from the trainer's after each sync", zero: true, series: named([["weight_check_difference", "difference"]]) },
     { title: "Tokens per episode", zero: true, series: named([["action_tokens_mean", "written by the policy"], ["observation_tokens_mean", "returned by the environment"]]) },
     { title: "Turns and calls", hint: "mean per episode", zero: true, series: named([["turns_mean", "turns"], ["calls_mean", "tool calls"]]) },
-    { title: "Tool calls by status", zero: true, series: family("calls/") },
+    { title: "Tool calls by status", zero: true, series: counts("calls/") },
     { title: "Failed tool calls", hint: "share of calls", zero: true, series: named([["call_failure_rate", "failed"]]) },
-    { title: "Format faults", zero: true, series: family("fault/") },
+    { title: "Format faults", zero: true, series: counts("fault/") },
     { title: "Groups without signal", hint: "share of groups whose rewards are all equal", range: [0, 1], series: [{ name: "share", color: colours[0], points: sizes.map((line) => [line.global_step, line.zero_variance_groups / line.groups]) }] },
     { title: "Episodes lost to the infrastructure", zero: true, series: named([["failed_episodes", "episodes"]]) },
     { title: "Learning rate", zero: true, series: named([["lr", "learning rate"]]) },
