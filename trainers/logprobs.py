@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from .batching import MicroBatch
 
 _LOGITS_AT_ONCE = 1 << 25
-"""Most logits (positions x vocabulary) that exist at one time: 128 MiB in fp32."""
+"""Most logits (positions x vocabulary) that exist at one time, unless asked otherwise: 128 MiB in fp32."""
 
 
 class TokenLogprobs(NamedTuple):
@@ -21,7 +21,9 @@ class TokenLogprobs(NamedTuple):
     entropy: Tensor
 
 
-def token_logprobs(model: Any, batch: MicroBatch, *, temperature: float = 1.0) -> TokenLogprobs:
+def token_logprobs(
+    model: Any, batch: MicroBatch, *, temperature: float = 1.0, logits_at_once: int = _LOGITS_AT_ONCE
+) -> TokenLogprobs:
     """Logprobs of a micro-batch's trained tokens under the policy at a sampling temperature.
 
     The head runs over the trained positions alone, a chunk at a time; the logits of a chunk are computed again in the
@@ -31,6 +33,7 @@ def token_logprobs(model: Any, batch: MicroBatch, *, temperature: float = 1.0) -
         model: A Hugging Face causal language model.
         batch: The micro-batch.
         temperature: Divides the logits, as the sampler did.
+        logits_at_once: Most logits in a chunk.
 
     Returns:
         Logprobs and entropies, shape (N,), fp32 or the model's own precision if that is higher.
@@ -43,7 +46,7 @@ def token_logprobs(model: Any, batch: MicroBatch, *, temperature: float = 1.0) -
     ).last_hidden_state[batch.row_index, batch.column_index]
     head = model.get_output_embeddings()
     softcap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    chunk = max(1, _LOGITS_AT_ONCE // head.weight.shape[0])
+    chunk = max(1, logits_at_once // head.weight.shape[0])
 
     def score(hidden_chunk: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         logits = head(hidden_chunk)
