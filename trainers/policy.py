@@ -20,7 +20,7 @@ from ..tools.errors import InputError
 from .recipe import Recipe, ScratchModel
 
 # Bars for files that are written in milliseconds would tear the live display.
-disable_progress_bar()
+disable_progress_bar()  # type: ignore[no-untyped-call]
 
 END = "<|endoftext|>"
 _TOKENIZER_EPISODES = 500
