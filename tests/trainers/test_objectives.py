@@ -30,7 +30,7 @@ def loss_of_ratios(ratios: list[float], signs: list[float], **options):
 def test_the_clipped_loss_by_hand() -> None:
     # -min(r A, clip(r, 0.8, 1.2) A):
     #   A = +1: r = 1.1 inside -> -1.1; r = 1.5 above -> -1.2; r = 0.5 below -> min(0.5, 0.8) -> -0.5.
-    #   A = -1: r = 0.9 inside -> 0.9; r = 0.5 below -> min(-0.5, -0.8) = -0.8 -> 0.8; r = 1.5 -> min(-1.5, -1.2) -> 1.5.
+    #   A = -1: r = 0.9 inside -> 0.9; r = 0.5 below -> -min(-0.5, -0.8) = 0.8; r = 1.5 -> -min(-1.5, -1.2) = 1.5.
     result, gradient = loss_of_ratios([1.1, 1.5, 0.5, 0.9, 0.5, 1.5], [1, 1, 1, -1, -1, -1])
     assert result.loss.tolist() == pytest.approx([-1.1, -1.2, -0.5, 0.9, 0.8, 1.5])
     assert result.clipped_high.tolist() == [False, True, False, False, False, False]
