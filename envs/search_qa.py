@@ -88,7 +88,8 @@ class SearchQAEnv(ToolEnv):
             loaded = load_tasks(tasks, self.task_from_row, split)
         if shuffle_answers is not None:
             loaded = _shuffle_answers(loaded, shuffle_answers)
-        self.retriever = retriever or _make_retriever(corpus, world, empty_corpus)
+        self.world = world
+        self.retriever = _make_retriever(corpus, world, empty_corpus) if retriever is None else retriever
         super().__init__(
             loaded,
             [SearchTool(self.retriever, k=k)],
@@ -111,7 +112,9 @@ class SearchQAEnv(ToolEnv):
         key = next((key for key in ("answers", "golden_answers") if key in row), "answer")
         value = row[key]
         answers = tuple(value) if isinstance(value, list | tuple | np.ndarray) else (value,)
-        if not answers or not all(isinstance(answer, str | int | float) for answer in answers):
+        if not answers or not all(
+            isinstance(answer, str | int | float) and not isinstance(answer, bool) for answer in answers
+        ):
             raise InputError(f"task {task_id!r}: {key!r} must hold at least one text or number, not {value!r}")
         metadata = {name: row[name] for name in ("supporting", "type", "level", "hops") if name in row}
         if "supporting_pids" in row:
@@ -128,9 +131,7 @@ class SearchQAEnv(ToolEnv):
         """Searches what the task needs, hop by hop where the hops are known, and gives the true answer."""
         return self._policy(knows=True)
 
-    def demonstrator(
-        self, stop_early: float = 0.0, finishes: Sequence[str] = (), seed: int = 0
-    ) -> ScriptedPolicy:
+    def demonstrator(self, stop_early: float = 0.0, finishes: Sequence[str] = (), seed: int = 0) -> ScriptedPolicy:
         """An expert to imitate: like the oracle, but it says only what the question and the passages told it.
 
         Where a search does not bring the fact that it needs, it answers `unknown`.
@@ -142,12 +143,16 @@ class SearchQAEnv(ToolEnv):
             seed: Decides, with the task's id, which tasks those are.
 
         Raises:
-            InputError: If the share is out of range, or the tasks do not say what their hops are.
+            InputError: If the share is out of range, the world has no such relation, or the tasks do not say what their
+                hops are.
         """
         if not 0 <= stop_early <= 1:
             raise InputError(f"stop_early is a share from 0 to 1, not {stop_early}")
         if stop_early and "chain" not in self.tasks[0].metadata:
             raise InputError(f"stop_early needs tasks with known hops; those of {self.tasks.name!r} have none")
+        unknown = [relation for relation in finishes if self.world is not None and relation not in self.world.relations]
+        if self.world is not None and unknown:
+            raise InputError(f"finishes: the world has the relations {list(self.world.relations)}, not {unknown}")
         return self._policy(knows=False, stop_early=stop_early, seed=seed, finishes=finishes)
 
     def _policy(

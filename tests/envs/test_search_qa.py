@@ -63,6 +63,20 @@ def test_the_demonstrator_stops_early_on_a_share_of_the_tasks(evaluate: Callable
     assert len(env.episode.turns) == 2
 
 
+def test_the_demonstrator_finishes_some_relations(play: Callable[..., Any]) -> None:
+    env = SearchQAEnv(hops=2, size=60)
+    policy = env.demonstrator(stop_early=1.0, finishes=["mother", "boss"])
+    lasts = set()
+    for task in env.tasks:
+        _, info = play(env, policy, options={"task_id": task.id})
+        last = task.metadata["chain"][-1][1]
+        lasts.add(last)
+        assert info["score"] == float(last in ("mother", "boss"))
+    assert len(lasts) == 5
+    with pytest.raises(InputError, match="not \\['aunt'\\]"):
+        env.demonstrator(finishes=["aunt"])
+
+
 def test_one_hop_questions_have_no_early_stop(evaluate: Callable[..., Any]) -> None:
     env = SearchQAEnv(hops=1, size=10)
     assert evaluate(env, env.demonstrator(stop_early=1.0))["scores"] == [1.0] * 10
@@ -142,6 +156,7 @@ def test_mistakes(tmp_path: Path) -> None:
         ({"tasks": [{"question": "q"}], "empty_corpus": True}, "no field 'answer'"),
         ({"tasks": [{"question": "q", "answers": []}], "empty_corpus": True}, "at least one text"),
         ({"tasks": [{"question": "q", "answers": [None]}], "empty_corpus": True}, "at least one text"),
+        ({"tasks": [{"question": "q", "answer": True}], "empty_corpus": True}, "at least one text"),
         ({"hops": 9}, "hops"),
         ({"prompt": "long"}, "prompt"),
     ]
