@@ -214,18 +214,17 @@ def _end(process: subprocess.Popen[bytes], control: socket.socket, output: int, 
     process.wait()
     control.close()
     os.close(output)
-    shutil.rmtree(folder, onerror=_force)
+    _remove(folder)
 
 
-def _force(_function: object, path: str, _error: object) -> None:
-    """Removes what the code protected: opens the folders on the way and tries again, once."""
-    try:
-        for place in (os.path.dirname(path), path):
-            if os.path.isdir(place) and not os.path.islink(place):
-                os.chmod(place, 0o700)
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            os.unlink(path)
-    except OSError:
-        pass
+def _remove(folder: str) -> None:
+    """Removes a folder, also when the code took its own permissions away."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not os.path.exists(folder):
+        return
+    os.chmod(folder, 0o700)
+    for place, folders, _ in os.walk(folder):
+        for path in (os.path.join(place, name) for name in folders):
+            if not os.path.islink(path):  # what a link points to is not ours
+                os.chmod(path, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
