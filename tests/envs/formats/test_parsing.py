@@ -65,6 +65,7 @@ def test_research(text: str, surplus: str, calls: Any, answer: str | None, fault
 
 
 SEARCH_R1: list[Expected] = [
+    ("a </answer>", "<search>q</search>", [], None, {"no_action", "misplaced", "text_after_action"}),
     ("<think>a</think>\n<search> x </search>", "", search("x"), None, set()),
     ("<answer> Beijing </answer>", "", [], "Beijing", set()),
     ("<answer> \\boxed{1} </answer>", "", [], "\\boxed{1}", set()),
