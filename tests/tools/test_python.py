@@ -8,8 +8,13 @@ from toolgym.tools.sandbox import SandboxLimits
 
 @pytest.fixture
 def runtime() -> Iterator[ToolRuntime]:
-    tool = PythonTool(isolation="process", limits=SandboxLimits(wall_seconds=1.0))
-    with ToolRuntime([tool], seed=3) as runtime:
+    with ToolRuntime([PythonTool(isolation="process", limits=SandboxLimits(wall_seconds=30.0))], seed=3) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def impatient() -> Iterator[ToolRuntime]:
+    with ToolRuntime([PythonTool(isolation="process", limits=SandboxLimits(wall_seconds=1.0))]) as runtime:
         yield runtime
 
 
@@ -17,15 +22,15 @@ def run(runtime: ToolRuntime, code: str) -> ToolResult:
     return runtime.call(ToolCall("python", {"code": code}))
 
 
-def test_statuses_say_how_a_call_ended(runtime: ToolRuntime) -> None:
-    assert run(runtime, "x = 20\nx + 1").output == "21\n"
-    error = run(runtime, "1 / 0")
+def test_statuses_say_how_a_call_ended(impatient: ToolRuntime) -> None:
+    assert run(impatient, "x = 20\nx + 1").output == "21\n"
+    error = run(impatient, "1 / 0")
     assert error.status is ToolStatus.ERROR and error.metadata == {"outcome": "error", "state_lost": False}
-    assert run(runtime, "x").output == "20\n"
-    timeout = run(runtime, "import time; time.sleep(30)")
+    assert run(impatient, "x").output == "20\n"
+    timeout = run(impatient, "import time; time.sleep(30)")
     assert timeout.status is ToolStatus.TIMEOUT and timeout.metadata["state_lost"]
-    assert "NameError" in run(runtime, "x").output
-    assert run(runtime, "import os; os._exit(1)").status is ToolStatus.ERROR
+    assert "NameError" in run(impatient, "x").output
+    assert run(impatient, "import os; os._exit(1)").status is ToolStatus.ERROR
 
 
 def test_forks_and_snapshots_have_the_state_and_go_their_own_way(runtime: ToolRuntime) -> None:
@@ -45,11 +50,11 @@ def test_forks_and_snapshots_have_the_state_and_go_their_own_way(runtime: ToolRu
     assert run(runtime, "len(items)").output == "1\n"
 
 
-def test_a_fork_does_not_replay_what_was_lost(runtime: ToolRuntime) -> None:
-    run(runtime, "x = 1")
-    run(runtime, "import time; time.sleep(30)")
-    run(runtime, "y = 2")
-    with runtime.fork() as twin:
+def test_a_fork_does_not_replay_what_was_lost(impatient: ToolRuntime) -> None:
+    run(impatient, "x = 1")
+    run(impatient, "import time; time.sleep(30)")
+    run(impatient, "y = 2")
+    with impatient.fork() as twin:
         assert run(twin, "y").output == "2\n"
         assert "NameError" in run(twin, "x").output
 
