@@ -13,7 +13,11 @@ from toolgym.envs.reward import RewardFunction
 from toolgym.envs.task import Task, TaskSet
 from toolgym.tools.base import FunctionSchema, StatelessSession, Tool, ToolResult, ToolStatus
 
-ARGUMENTS = {"search": "query", "lookup": "keyword", "python": "code"}
+ARGUMENTS = {
+    "react": {"search": "entity", "lookup": "keyword"},
+    "code": {"python": "code"},
+}
+"""Functions of the formats and their argument; all others have `search(query)`."""
 
 
 class SayTool(Tool):
@@ -21,8 +25,8 @@ class SayTool(Tool):
 
     timeout = None
 
-    def __init__(self, names=("search",), says="nothing found", seconds=0.0):
-        self.names, self.says, self.seconds = names, says, seconds
+    def __init__(self, arguments, says="nothing found", seconds=0.0):
+        self.arguments, self.says, self.seconds = arguments, says, seconds
 
     @property
     def functions(self):
@@ -32,11 +36,11 @@ class SayTool(Tool):
                 "Says something.",
                 {
                     "type": "object",
-                    "properties": {ARGUMENTS[name]: {"type": "string"}},
-                    "required": [ARGUMENTS[name]],
+                    "properties": {argument: {"type": "string"}},
+                    "required": [argument],
                 },
             )
-            for name in self.names
+            for name, argument in self.arguments.items()
         ]
 
     def open(self, seed=0):
@@ -58,14 +62,14 @@ class ToyEnv(ToolEnv):
     """Asks questions; `broken` maps task ids to how many of their episodes raise in `step`."""
 
     def __init__(self, wire="research", questions=("Where?",), says="nothing found", *, seconds=0.0, limits=None, **kw):
-        names = {"react": ("search", "lookup"), "code": ("python",)}.get(wire, ("search",))
+        arguments = ARGUMENTS.get(wire, {"search": "query"})
         tasks = TaskSet(Task(f"t{i}", question, ("right",)) for i, question in enumerate(questions))
         reward = RewardFunction("exact", lambda episode: RewardResult(float(episode.answer == "right")))
         self.broken = dict(kw.pop("broken", {}))
         prompt = kw.pop("prompt", "question")
         super().__init__(
             tasks,
-            [SayTool(names, says, seconds)],
+            [SayTool(arguments, says, seconds)],
             action_format=action_format(wire, prompt),
             reward=reward,
             limits=limits,
