@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -85,7 +86,7 @@ class World:
     def __init__(
         self,
         seed: int = 0,
-        people: int = 200,
+        people: int = 800,
         first_names: int = 30,
         last_names: int = 30,
         held_out: float = 0.25,
@@ -107,7 +108,8 @@ class World:
         for subject in people:
             parts = set(subject.split())
             order = (people[int(position)] for position in rng.permutation(len(people)))
-            strangers = [person for person in order if parts.isdisjoint(person.split())]
+            unlike = (person for person in order if parts.isdisjoint(person.split()))
+            strangers = list(islice(unlike, len(self.relations)))
             if len(strangers) < len(self.relations):
                 raise InputError(
                     f"a world with {len(people)} people in a split has too few for {len(self.relations)} relations of "
