@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import re
@@ -24,6 +25,7 @@ _EXPONENT = re.compile(r"\^[{(]*[-+]?([0-9]+)")
 _UNBOUNDED = re.compile(r"!|\*\*|\\(?:int|sum|prod|lim)|\\[dt]?binom\{[0-9]{4}")
 _EXPANDED = re.compile(r"[)}]\^[{(]*(?:[3-9][0-9]|[0-9]{3})")
 _MAX_EXPONENT = 100_000
+_MAX_DEPTH = 20
 
 
 def math_equal(prediction: str, answer: str) -> bool:
@@ -87,8 +89,10 @@ def _number(text: str) -> Fraction | None:
 
 def _tractable(text: str) -> bool:
     """Whether an expression can be parsed and evaluated in little time, as far as its text shows."""
-    balanced = text.count("{") == text.count("}")
-    return 0 < len(text) <= MAX_EXPRESSION_CHARACTERS and balanced and not _explosive(text)
+    if not 0 < len(text) <= MAX_EXPRESSION_CHARACTERS or text.count("{") != text.count("}"):
+        return False
+    depths = itertools.accumulate((bracket in "([{") - (bracket in ")]}") for bracket in text)
+    return max(depths) <= _MAX_DEPTH and not _explosive(text)
 
 
 def _explosive(text: str) -> bool:

@@ -97,12 +97,12 @@ def test_what_was_cut_changes_nothing(name: str, text: str) -> None:
 )
 def test_long_texts_take_no_time(name: str, piece: str) -> None:
     text = piece * (400_000 // len(piece))
-    started = time.perf_counter()
+    started = time.thread_time()
     read(name, text)
     read(name, f"<answer>{text}")
     read(name, f"Action 1: Finish[{text}")
     action_format(name).forged(f"\nObservation {text}")
-    assert time.perf_counter() - started < 2.0
+    assert time.thread_time() - started < 2.0
 
 
 @pytest.mark.parametrize("name", sorted(CALLING))

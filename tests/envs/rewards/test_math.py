@@ -103,6 +103,7 @@ def test_it_works_in_a_thread() -> None:
         "10^{99999}",
         "{" * 200,
         "(" * 250,
+        "{" * 100 + "x" + "}" * 100,
         "x" * 100_000,
         "\\frac{" * 50,
         "1" * 5000,
@@ -113,9 +114,9 @@ def test_it_works_in_a_thread() -> None:
 def test_bombs_are_unequal_at_once(bomb: str) -> None:
     pytest.importorskip("math_verify")
     math_equal("\\frac{1}{2}", "0.5")  # imports
-    started = time.perf_counter()
+    started = time.thread_time()
     assert not math_equal(bomb, "\\frac{1}{2}")
-    assert time.perf_counter() - started < 2.0
+    assert time.thread_time() - started < 2.0
     assert math_equal(bomb, bomb)
 
 

@@ -189,10 +189,10 @@ def test_any_text_earns_what_the_papers_allow(response: str, finished: bool) -> 
 @pytest.mark.parametrize("piece", ["<answer>", "<search>", "<information>", "<think>", "\\boxed{", "{", " ", "knight "])
 def test_long_texts_take_no_time(piece: str) -> None:
     text = piece * (400_000 // len(piece))
-    started = time.perf_counter()
+    started = time.thread_time()
     for response in (text, f"<think></think><answer>\\boxed{{{text}}}</answer>"):
         research_reward(response, GOLD)
         research_reward(response, GOLD, variant="paper")
         search_r1_reward(response, ["Paris"], variant="format")
         logic_rl_reward(response, ROLES)
-    assert time.perf_counter() - started < 3.0
+    assert time.thread_time() - started < 3.0
