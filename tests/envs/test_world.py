@@ -27,7 +27,7 @@ def test_names_are_single_words_that_do_not_contain_each_other() -> None:
 
 def test_held_out_people_keep_to_themselves(world: World) -> None:
     train, test = set(world.people["train"]), set(world.people["test"])
-    assert (len(train), len(test)) == (150, 50)
+    assert (len(train), len(test)) == (600, 200)
     assert not train & test
     for fact in world.facts:
         assert (fact.subject in train) == (fact.object in train)
