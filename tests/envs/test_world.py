@@ -32,7 +32,7 @@ def test_held_out_people_keep_to_themselves(world: World) -> None:
     for fact in world.facts:
         assert (fact.subject in train) == (fact.object in train)
     parts = [{part for person in people for part in person.split()} for people in (train, test)]
-    assert len(parts[1] - parts[0]) <= 2, "held-out names are made of known parts"
+    assert parts[1] <= parts[0], "held-out names are made of known parts"
 
 
 def test_a_wrong_relation_is_a_wrong_answer(world: World) -> None:
@@ -89,7 +89,7 @@ def test_questions_repeat_only_when_there_are_no_more() -> None:
     assert [task.question for task in tasks[60:]] == [task.question for task in tasks[:40]]
 
 
-@pytest.mark.parametrize("seed, people", [(0, 200), (1, 200), (2, 400), (3, 40)])
+@pytest.mark.parametrize("seed, people", [(0, 800), (1, 200), (2, 900), (3, 40)])
 def test_search_finds_every_fact_first(seed: int, people: int) -> None:
     world = World(seed, people=people)
     retriever = BM25Retriever(world.corpus())
