@@ -27,7 +27,7 @@ def evaluation_table(result: EvaluationResult, title: str, recall: Mapping[str, 
         recall: The retriever's recall of gold passages, if it was measured.
     """
     numbers = result.metrics()
-    table = Table(title=title, title_justify="left", show_header=False, title_style="bold")
+    table = Table(show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     table.add_row("score", Text(_with_interval(result.score, result.interval), style="bold"))
@@ -49,21 +49,24 @@ def evaluation_table(result: EvaluationResult, title: str, recall: Mapping[str, 
     table.add_row("hidden tool time", f"{numbers['hidden_tool_share']:.0%}")
     for name, value in recall.items():
         table.add_row(f"retriever {name}", f"{value:.3f}")
-    return Group(table, _missed_table(result)) if result.missed else table
+    parts: list[RenderableType] = [Text(title, style="bold"), table]
+    if result.missed:
+        parts += _missed_table(result)
+    return Group(*parts)
 
 
-def _missed_table(result: EvaluationResult) -> RenderableType:
+def _missed_table(result: EvaluationResult) -> list[RenderableType]:
     missed = result.missed
     title = f"missed: {len(missed)} of {len(result.records)}"
     if len(missed) > MISSED_SHOWN:
         title += f", the first {MISSED_SHOWN} shown (--missed FILE writes all)"
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table()
     for column in ("task", "reason", "answer", "gold", "question"):
         table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=48)
     for record in missed[:MISSED_SHOWN]:
         cells = (record.task_id, record.reason, record.answer or "", " | ".join(record.gold), record.question)
         table.add_row(*(Text(" ".join(cell.split())) for cell in cells))
-    return table
+    return [Text(title, style="bold"), table]
 
 
 def _with_interval(value: float, interval: Interval) -> str:

@@ -198,8 +198,9 @@ class LiveDisplay(Display):
         )
 
     def _stages(self) -> Text:
-        names, text = list(self.progress.plan), Text()
-        current = names.index(self.progress.stage) if self.progress.stage in names else -1
+        progress, text = self.progress, Text()
+        names = list(progress.plan)
+        current = names.index(progress.stage) if progress.stage in names else -1
         for index, name in enumerate(names):
             text.append("  " if index else "")
             done = index == current and progress.step >= progress.steps

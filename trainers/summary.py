@@ -23,7 +23,7 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
     """
     recipe, metrics = run.recipe(), run.metrics()
     evaluations = [{key: one.get(key) for key in EVALUATION_KEYS} for one in run.read_evaluations()]
-    stages = []
+    stages: list[dict[str, Any]] = []
     for stage in recipe.stage:
         lines = [line for line in metrics if line["stage"] == stage.name]
         scores = [one for one in evaluations if one["stage"] == stage.name]
@@ -64,7 +64,7 @@ def summary_table(summary: dict[str, Any], report: Path) -> RenderableType:
         report: Where the report is.
     """
     title = f"{summary['name']}: {summary['model']} on {summary['environment']}"
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table()
     for column in ("stage", "steps", "time", "reward", "held-out score", "tasks"):
         table.add_column(column, no_wrap=True)
     for stage in summary["stages"]:
@@ -79,4 +79,4 @@ def summary_table(summary: dict[str, Any], report: Path) -> RenderableType:
             "–" if evaluation is None else str(evaluation["tasks"]),
         )
     state = "finished" if summary["finished"] else f"not finished; toolgym train --resume {summary['folder']}"
-    return Group(table, Text(f"{state}\nreport  {report}\nfolder  {summary['folder']}"))
+    return Group(Text(title, style="bold"), table, Text(f"{state}\nreport  {report}\nfolder  {summary['folder']}"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from typer.core import TyperGroup
 
@@ -77,16 +77,21 @@ def examples(*lines: str) -> str:
     return "\n\n".join(["[bold]Examples[/bold]", *(f"[cyan]{line}[/cyan]".replace("[k", r"\[k") for line in lines)])
 
 
-@app.callback()
-def root(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and leave.")] = False,
-) -> None:
-    """Environments, agents and trainers for language models that call tools."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from . import __version__
 
         typer.echo(f"toolgym {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Environments, agents and trainers for language models that call tools."""
 
 
 @app.command(epilog=examples("toolgym envs", "toolgym envs --json"))
@@ -95,22 +100,22 @@ def envs(as_json: AsJson = False) -> None:
     from .envs.formats import FORMATS
     from .envs.registration import environment_ids, make_env
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for env_id in environment_ids():
         env = make_env(env_id)
         functions = [function.name for tool in env.tools for function in tool.functions]
         about = (inspect.getdoc(type(env)) or "").partition("\n")[0]
         form = env.action_format.name
-        rows.append({"id": env_id, "tools": functions, "format": form, "tasks": env.tasks.name, "about": about})
+        rows.append({"id": env_id, "tools": functions, "format": form, "tasks": len(env.tasks), "about": about})
     if as_json:
         return _print_json({"environments": rows, "formats": sorted(FORMATS)})
-    table = Table("id", "tools", "format", "tasks", "what it is")
+    table = Table("id", "tools", "format", Column("tasks", justify="right"), "what it is")
     for row in rows:
         tools = ", ".join(row["tools"]) or "none"
-        table.add_row(Text(row["id"], style="bold"), tools, row["format"], row["tasks"], row["about"])
+        table.add_row(Text(row["id"], style="bold"), tools, row["format"], str(row["tasks"]), row["about"])
     console = _stdout()
     console.print(table)
-    console.print(Text(f"Any of them runs under another format: --format {' | '.join(sorted(FORMATS))}", style="dim"))
+    console.print(Text(f"Formats that eval and play take with --format: {', '.join(sorted(FORMATS))}", style="dim"))
 
 
 @app.command(
@@ -172,7 +177,7 @@ def train(
         "toolgym eval toolgym/SearchQA-v0 --agent oracle --limit 50",
         "toolgym eval toolgym/SearchQA-v0 --model runs/quickstart/checkpoints/grpo-000080",
         "toolgym eval toolgym/SearchQA-v0 --tasks dev.jsonl --corpus corpus.jsonl --model Qwen/Qwen3-0.6B",
-        "toolgym eval toolgym/PythonMath-v0 --endpoint http://localhost:8000/v1 --model NAME --samples 4 --temperature 1",
+        "toolgym eval toolgym/PythonMath-v0 --endpoint http://localhost:8000/v1 --model NAME --samples 4",
     ),
 )
 def evaluate(
@@ -222,19 +227,25 @@ def evaluate(
     found = retrieval_recall(env, recall, limit)
     player, codec = load_agent(choice, env)
     total = min(limit or len(env.tasks), len(env.tasks)) * samples
-    with EvaluationProgress(Console(stderr=True), total) as progress:
-        result = run_evaluation(
-            player,
-            codec,
-            env,
-            limit=limit,
-            samples=samples,
-            sampling=SamplingParams(temperature=temperature, max_tokens=max_turn_tokens or 256),
-            seed=seed,
-            concurrency=concurrency,
-            on_episode=progress.episode,
-        )
-    player.close()
+    try:
+        with EvaluationProgress(Console(stderr=True), total) as progress:
+            result = run_evaluation(
+                player,
+                codec,
+                env,
+                limit=limit,
+                samples=samples,
+                sampling=SamplingParams(temperature=temperature, max_tokens=max_turn_tokens or 256),
+                seed=seed,
+                concurrency=concurrency,
+                on_episode=progress.episode,
+            )
+    except RuntimeError as error:
+        if endpoint is None:
+            raise
+        raise InputError(str(error)) from error  # no episode could be played: the server is not what was said
+    finally:
+        player.close()
     if missed is not None:
         lines = (json.dumps({"reason": record.reason, **record.as_json()}) for record in result.missed)
         missed.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -361,7 +372,15 @@ def _find_run(run: str, runs_folder: Path) -> RunFolder:
 
 
 def _make_room(run: RunFolder, overwrite: bool) -> None:
-    if not overwrite or not run.path.exists():
+    """Finds out before anything is loaded whether a run may be written there."""
+    if not run.path.exists():
+        return
+    if not overwrite:
+        if (run.path / "recipe.toml").exists():
+            raise InputError(
+                f"{run.path}: a run is there already; continue it with --resume {run.path}, "
+                "give another --name, or replace it with --overwrite"
+            )
         return
     if any(run.path.iterdir()) and not (run.path / "recipe.toml").is_file():
         raise InputError(f"{run.path} holds something that is no run; --overwrite leaves it alone: move it yourself")
