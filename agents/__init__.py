@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from .engines.openai import OpenAIEngine
     from .engines.scripted import ScriptedEngine
     from .engines.transformers import TransformersEngine
+    from .engines.vllm import VllmEngine
 
 _LAZY = {
     "OpenAIEngine": "openai",
     "ScriptedEngine": "scripted",
     "TransformersEngine": "transformers",
+    "VllmEngine": "vllm",
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "TextCodec",
     "Trajectory",
     "TransformersEngine",
+    "VllmEngine",
     "rollout",
 ]
 

@@ -6,7 +6,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,6 +17,7 @@ from ...tools.errors import InputError
 from .base import Generation, GenerationRequest, InferenceEngine
 from .model_loading import load_model, refuse_unsupported
 from .sampling import BatchSampler, UniformStream
+from .slot import Slot
 from .slot_cache import ATTENTION, SlotCache
 from .stops import StopDetector
 
@@ -29,43 +29,6 @@ if TYPE_CHECKING:
 
 _SCATTERED = 0.75
 """Rows are read as one range of slots while this share of the range is at work; otherwise they are gathered."""
-
-
-@dataclass
-class _Slot:
-    """One row of the cache.
-
-    Attributes:
-        index: Position in the cache.
-        session: Session whose tokens it holds; "" for none.
-        ids: Tokens of the row. The first `length` of them have keys and values.
-        length: See `ids`.
-        request: What is being generated, or None.
-        prompt: Length of the request's prompt.
-        limit: Most tokens to sample.
-        logprobs: Of the sampled tokens.
-        uniforms: Random stream of the request.
-        stops: Finds the request's stop strings.
-        used: Step of the last use, for eviction.
-        released: Whether the session will not be extended.
-    """
-
-    index: int
-    session: str = ""
-    ids: list[int] = field(default_factory=list)
-    length: int = 0
-    request: GenerationRequest | None = None
-    prompt: int = 0
-    limit: int = 0
-    logprobs: list[float] = field(default_factory=list)
-    uniforms: UniformStream = field(default_factory=lambda: UniformStream(0))
-    stops: StopDetector | None = None
-    used: int = 0
-    released: bool = False
-
-    def clear(self) -> None:
-        """Forgets the session and its tokens."""
-        self.session, self.ids, self.length, self.request, self.released = "", [], 0, None, False
 
 
 class TransformersEngine(InferenceEngine):
@@ -110,11 +73,11 @@ class TransformersEngine(InferenceEngine):
         config = model.config.get_text_config()
         self.max_context: int | None = getattr(config, "max_position_embeddings", None)
         self._device = model.device
-        self._slots = [_Slot(index) for index in range(slots)]
+        self._slots = [Slot(index) for index in range(slots)]
         self._cache = SlotCache(slots, config.num_hidden_layers, model.device, model.dtype)
-        self._sessions: dict[str, _Slot] = {}
+        self._sessions: dict[str, Slot] = {}
         self._waiting: deque[GenerationRequest] = deque()
-        self._active: list[_Slot] = []
+        self._active: list[Slot] = []
         self._refused: list[Generation] = []
         self._sampler: BatchSampler | None = None
         self._detectors: dict[tuple[str, ...], StopDetector] = {}
@@ -232,7 +195,7 @@ class TransformersEngine(InferenceEngine):
             slot.clear()
         self._cache.wipe()
 
-    def _admit(self) -> list[_Slot]:
+    def _admit(self) -> list[Slot]:
         """Gives slots to waiting requests: first to those whose session holds one, then in order of arrival."""
         admitted, others = [], []
         for request in self._waiting:
@@ -252,7 +215,7 @@ class TransformersEngine(InferenceEngine):
             admitted.append(self._occupy(slot, self._waiting.popleft()))
         return admitted
 
-    def _occupy(self, slot: _Slot, request: GenerationRequest) -> _Slot:
+    def _occupy(self, slot: Slot, request: GenerationRequest) -> Slot:
         """Puts a request into a slot, keeping the keys and values of the tokens that it begins with."""
         ids, sampling = list(request.token_ids), request.sampling
         if slot.ids[: slot.length] != ids[: slot.length]:
@@ -276,7 +239,7 @@ class TransformersEngine(InferenceEngine):
 
     # Passes through the model ------------------------------------------------------------------------------------
 
-    def _prefill(self, admitted: Sequence[_Slot]) -> Iterable[tuple[list[_Slot], torch.Tensor]]:
+    def _prefill(self, admitted: Sequence[Slot]) -> Iterable[tuple[list[Slot], torch.Tensor]]:
         """Computes prompts, several of similar length at once, long ones in pieces.
 
         Yields:
@@ -285,7 +248,7 @@ class TransformersEngine(InferenceEngine):
         open_slots = sorted(admitted, key=lambda slot: len(slot.ids) - slot.length)
         while open_slots:
             width = min(len(open_slots[-1].ids) - open_slots[-1].length, self.prefill_tokens)
-            group: list[_Slot] = []
+            group: list[Slot] = []
             while open_slots and (len(group) + 1) * width <= self.prefill_tokens:
                 if 4 * (len(open_slots[-1].ids) - open_slots[-1].length) < width:
                     break  # mostly padding
@@ -358,7 +321,7 @@ class TransformersEngine(InferenceEngine):
 
     # Ends --------------------------------------------------------------------------------------------------------
 
-    def _take(self, slots: Sequence[_Slot], logits: torch.Tensor, sampler: BatchSampler) -> list[Generation]:
+    def _take(self, slots: Sequence[Slot], logits: torch.Tensor, sampler: BatchSampler) -> list[Generation]:
         """Samples a token for each slot and returns the generations that end with it."""
         tokens, logprobs = sampler(logits, [slot.uniforms.next() for slot in slots])
         finished = []
@@ -374,7 +337,7 @@ class TransformersEngine(InferenceEngine):
             self._active, self._sampler = active, None
         return finished
 
-    def _ended(self, slot: _Slot, token: int) -> Generation | None:
+    def _ended(self, slot: Slot, token: int) -> Generation | None:
         """The slot's generation if it ends with this token."""
         assert slot.request is not None and slot.stops is not None
         if math.isnan(slot.logprobs[-1]):
@@ -394,7 +357,7 @@ class TransformersEngine(InferenceEngine):
             return self._finish(slot, self.codec.decode(slot.ids[slot.prompt :]), "length")
         return None
 
-    def _finish(self, slot: _Slot, text: str, reason: FinishReason, surplus: int = 0) -> Generation:
+    def _finish(self, slot: Slot, text: str, reason: FinishReason, surplus: int = 0) -> Generation:
         """Makes a slot's generation and lets the slot wait for the session's next request."""
         assert slot.request is not None
         sampled, logprobs = tuple(slot.ids[slot.prompt :]), tuple(slot.logprobs)

@@ -14,7 +14,7 @@ QUESTIONS = tuple(f"Question {i}?" for i in range(6))
 SEARCH, ANSWER = "<search> a </search>", "<answer> right </answer>"
 
 
-def episodes(count, tasks=len(QUESTIONS)):
+def episodes(count, tasks=6):
     return [EpisodeRequest(f"t{i % tasks}", f"e{i}", f"g{i % tasks}") for i in range(count)]
 
 
@@ -153,7 +153,7 @@ def test_an_engine_error_is_a_lost_episode(codec, toys):
 
 def test_when_everything_fails_the_first_error_is_raised(codec, toys):
     env = toys.ToyEnv("search_r1", QUESTIONS, broken={f"t{i}": 9 for i in range(6)})
-    with pytest.raises(RuntimeError, match="all 6 episodes failed.*the machine of t0 is gone"):
+    with pytest.raises(RuntimeError, match=r"all 6 episodes failed.*the machine of t0 is gone"):
         rollout(toys.scripted([SEARCH, ANSWER], codec), codec, env, episodes(6), retries=1)
 
 
