@@ -79,7 +79,6 @@ class Run:
     counters: Counters = field(default_factory=Counters)
     _engine: InferenceEngine | None = None
     _engine_version: int = -1
-    _probe: tuple[int, ...] = ()
 
     @property
     def codec(self) -> Codec:
@@ -109,12 +108,12 @@ class Run:
     def check_weights(self, learner: Learner, prompt: tuple[int, ...], temperature: float) -> float:
         """Compares the engine's logprobs of a few tokens with the trainer's, after the weights changed.
 
-        An update can fail silently (a packed output head left as it was, stale keys in a prefix cache). The first
-        prompt that is given stays the probe, so that a stale cache of it would show.
+        An update can fail silently (a packed output head left as it was, stale keys in a prefix cache). A prompt that
+        the engine computed under the old weights shows both.
 
         Args:
             learner: The trainer's side.
-            prompt: Ids to continue; used if there is no probe yet.
+            prompt: Ids to continue.
             temperature: Sampling temperature.
 
         Returns:
@@ -123,10 +122,9 @@ class Run:
         Raises:
             RuntimeError: If it is larger than the precision explains.
         """
-        self._probe = self._probe or prompt
         engine = self.engine()
         sampling = SamplingParams(temperature=temperature, max_tokens=_PROBE_TOKENS, seed=self.counters.policy_version)
-        engine.submit(GenerationRequest("weight-check", self._probe, sampling, session="weight-check"))
+        engine.submit(GenerationRequest("weight-check", prompt, sampling, session="weight-check"))
         finished: list[Generation] = []
         while not finished:
             finished = engine.step()
@@ -136,9 +134,9 @@ class Run:
             raise RuntimeError(f"the engine gave no logprobs for the weight check ({sampled.error or 'no tokens'})")
         count = len(sampled.token_ids)
         row = TrainingRow(
-            [*self._probe, *sampled.token_ids],
-            [False] * len(self._probe) + [True] * count,
-            [0.0] * len(self._probe) + list(sampled.logprobs),
+            [*prompt, *sampled.token_ids],
+            [False] * len(prompt) + [True] * count,
+            [0.0] * len(prompt) + list(sampled.logprobs),
             0.0,
             "weight-check",
         )
