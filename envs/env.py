@@ -14,6 +14,7 @@ from ..tools.base import Tool, ToolResult, ToolStatus
 from ..tools.errors import InputError
 from ..tools.output import MINIMUM_CAP, keep_ends
 from ..tools.runtime import ToolRuntime
+from .choices import pick_format, pick_reward
 from .episode import Action, Episode, Limits, Message, ParsedAction, RewardResult, StopReason, Turn
 from .episode import FormatFault as Fault
 from .formats.base import ActionFormat, Cut
@@ -43,8 +44,8 @@ class ToolEnv(gym.Env[str, str]):
     Args:
         tasks: What may be asked.
         tools: What may be called. Tools are shared between environments; sessions are not.
-        action_format: The wire language.
-        reward: What a trainer optimises.
+        action_format: The wire language, by name or as an instance.
+        reward: What a trainer optimises, by name or as an instance.
         limits: Bounds of an episode.
         render_mode: `ansi` or None.
     """
@@ -58,8 +59,8 @@ class ToolEnv(gym.Env[str, str]):
         tasks: TaskSet,
         tools: Sequence[Tool] = (),
         *,
-        action_format: ActionFormat,
-        reward: RewardFunction,
+        action_format: str | ActionFormat,
+        reward: str | RewardFunction = "exact_match",
         limits: Limits | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -70,8 +71,8 @@ class ToolEnv(gym.Env[str, str]):
             raise InputError(f"limits.max_observation_characters is {cap}; give at least {MINIMUM_CAP}, or None")
         self.tasks = tasks
         self.tools = tuple(tools)
-        self.action_format = action_format
-        self.reward_function = reward
+        self.action_format = pick_format(action_format, "full")
+        self.reward_function = pick_reward(reward)
         self.limits = limits or Limits()
         self.render_mode = render_mode
         self.observation_space = TextSpace()
@@ -83,8 +84,13 @@ class ToolEnv(gym.Env[str, str]):
     # What an environment defines ------------------------------------------------------------------------------
 
     def score(self, episode: Episode) -> float:
-        """Verified correctness of the final answer in [0, 1]; format and length play no part."""
-        raise NotImplementedError(f"{type(self).__name__} must define score(episode)")
+        """Verified correctness of the final answer in [0, 1]; format and length play no part.
+
+        By default the answer must equal one of the task's answers, after normalisation.
+        """
+        from .rewards import exact_match
+
+        return float(exact_match(episode.answer or "", episode.task.answers))
 
     def oracle(self) -> ScriptedPolicy:
         """A scripted policy that knows the answers and solves every task by honest play."""
@@ -272,7 +278,10 @@ class ToolEnv(gym.Env[str, str]):
         if last:
             return self._finish(StopReason.MAX_TURNS)
         episode.messages.extend(messages)
-        return observation, 0.0, False, False, self._info(messages)
+        # What the agent has already written of the observation's opening (a stop string such as ReAct's) stands in
+        # its row, and is not repeated.
+        written = parsed.surplus if observation.startswith(parsed.surplus) else ""
+        return observation[len(written) :], 0.0, False, False, self._info(messages)
 
     def _run(self, parsed: ParsedAction) -> tuple[ToolResult, ...]:
         assert self._runtime is not None

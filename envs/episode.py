@@ -27,6 +27,7 @@ class Action(str):
     finish_reason: FinishReason
 
     def __new__(cls, text: str, finish_reason: FinishReason = "stop") -> Action:
+        """An action with its text and the reason why generation ended."""
         action = super().__new__(cls, text)
         action.finish_reason = finish_reason
         return action
@@ -41,7 +42,7 @@ class StopReason(StrEnum):
     ANSWER = "answer"
     """The agent gave a final answer (terminated)."""
     NO_ACTION = "no_action"
-    """The agent ended its turn with neither a call nor an answer, where the format has no second chance (terminated)."""
+    """The agent ended its turn with neither a call nor an answer, and the format gives no second chance (terminated)."""
     MAX_TURNS = "max_turns"
     """The turns were used up (truncated)."""
     MAX_CALLS = "max_calls"

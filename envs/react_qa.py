@@ -90,12 +90,6 @@ class ReActQAEnv(ToolEnv):
         """A task of a row, read as `SearchQAEnv` reads it."""
         return SearchQAEnv.task_from_row(row, default_id)
 
-    def score(self, episode: Episode) -> float:
-        """Exact match of the answer, after normalisation, with any accepted one."""
-        from .rewards import exact_match
-
-        return float(exact_match(episode.answer or "", episode.task.answers))
-
     def oracle(self) -> ScriptedPolicy:
         """Opens the page of every person or supporting title in turn, looks up what the page's head does not show."""
         return self._solve

@@ -14,7 +14,7 @@ from ..tools.base import ToolCall
 from ..tools.errors import InputError
 from .choices import commonest_share, pick_format, pick_reward
 from .env import ScriptedPolicy, ToolEnv
-from .episode import Episode, Limits
+from .episode import Limits
 from .formats.base import ActionFormat, PromptStyle
 from .reward import RewardFunction
 from .search_policies import RowPolicy, WorldPolicy
@@ -120,12 +120,6 @@ class SearchQAEnv(ToolEnv):
         if "supporting_pids" in row:
             metadata["gold_passages"] = list(row["supporting_pids"])
         return Task(task_id, str(row["question"]), tuple(map(str, answers)), metadata)
-
-    def score(self, episode: Episode) -> float:
-        """Exact match of the answer, after normalisation, with any accepted one."""
-        from .rewards import exact_match
-
-        return float(exact_match(episode.answer or "", episode.task.answers))
 
     def oracle(self) -> ScriptedPolicy:
         """Searches what the task needs, hop by hop where the hops are known, and gives the true answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Con
 from transformers.utils.logging import disable_progress_bar
 
 from ..agents.encoding import Codec
+from ..agents.engines.base import SamplingParams
 from ..agents.engines.scripted import ScriptedEngine
 from ..agents.rollout import EpisodeRequest, rollout
 from ..envs.env import ToolEnv
@@ -65,9 +67,13 @@ def environment_texts(env: ToolEnv) -> list[str]:
     """
     # Bytes stand in for tokens: the rollout needs some codec before there is a tokenizer.
     codec = Codec(_byte_tokenizer(), chat=False)
-    tasks = env.tasks.head(_TOKENIZER_EPISODES)
-    requests = [EpisodeRequest(task.id, task.id) for task in tasks]
-    played = rollout(ScriptedEngine(env.oracle(), codec), codec, env, requests)
+    env = env.spawn()
+    env.limits = replace(
+        env.limits, max_turn_tokens=None, max_tokens=None, max_context=None, max_observation_tokens=None
+    )
+    requests = [EpisodeRequest(task.id, task.id) for task in env.tasks.head(_TOKENIZER_EPISODES)]
+    sampling = SamplingParams(max_tokens=1 << 20)
+    played = rollout(ScriptedEngine(env.oracle(), codec), codec, env, requests, sampling)
     return [codec.decode(row.token_ids).replace(END, "") for row in played.trajectories]
 
 
