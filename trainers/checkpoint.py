@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from .policy import save_policy
 from .run import Counters, Run
 
 _TRAINER = "trainer"
+_PARTIAL = ".partial"
 
 
 class Checkpoint(NamedTuple):
@@ -43,15 +46,15 @@ def save_checkpoint(run: Run, stage: str, step: int, learner: Learner | None) ->
         learner: The stage's learner; None before its first step.
     """
     target = checkpoint_folder(run, stage, step)
-    partial = target.with_name(target.name + ".partial")
+    partial = target.with_name(target.name + _PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
     (partial / _TRAINER).mkdir(parents=True)
     save_policy(run.policy, partial)
     if learner is not None:
         torch.save(learner.state(), partial / _TRAINER / "learner.pt")
     (partial / _TRAINER / "counters.json").write_text(json.dumps(run.counters.as_json(), indent=2) + "\n")
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(partial, target)
+    with _set_aside(target):
+        os.replace(partial, target)
     _prune(run, target)
     return target
 
@@ -62,8 +65,7 @@ def latest_checkpoint(run_folder: Path) -> Checkpoint:
     Raises:
         InputError: If the run has none yet.
     """
-    found = [_read(path) for path in (run_folder / "checkpoints").glob("*/") if (path / _TRAINER).is_dir()]
-    complete = [checkpoint for checkpoint in found if not checkpoint.folder.name.endswith(".partial")]
+    complete = [_read(path) for path in _folders(run_folder / "checkpoints")]
     if not complete:
         raise InputError(
             f"{run_folder}: the run was stopped before its first checkpoint; start it anew with --overwrite"
@@ -81,7 +83,25 @@ def _read(folder: Path) -> Checkpoint:
 
 def _prune(run: Run, newest: Path) -> None:
     """Removes old checkpoints; those at the start of a stage stay, as final weights of the stage before."""
-    steps = [path for path in run.folder.checkpoints.glob("*/") if not path.name.endswith("-000000")]
+    steps = [path for path in _folders(run.folder.checkpoints) if not path.name.endswith("-000000")]
     others = sorted((path for path in steps if path != newest), key=lambda path: _read(path).counters.global_step)
     for path in others[: max(0, len(others) - run.recipe.checkpoints_kept + 1)]:
-        shutil.rmtree(path)
+        with _set_aside(path):
+            pass
+
+
+def _folders(checkpoints: Path) -> list[Path]:
+    """Complete checkpoints; what a kill left half-written or half-removed is none."""
+    written = [path.parent.parent for path in checkpoints.glob(f"*/{_TRAINER}/counters.json")]
+    return [path for path in written if path.suffix != _PARTIAL]
+
+
+@contextmanager
+def _set_aside(folder: Path) -> Iterator[None]:
+    """Renames a checkpoint before it is removed, so that a kill half-way leaves no folder that looks whole."""
+    aside = folder.with_name(f"{folder.name}.old{_PARTIAL}")
+    shutil.rmtree(aside, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, aside)
+    yield
+    shutil.rmtree(aside, ignore_errors=True)
