@@ -1,15 +1,18 @@
-"""Who acts: a scripted policy, a checkpoint, or a served model, chosen by name."""
+"""Who acts where: agents and environments from what a person wrote on a command line."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import gymnasium as gym
 
 from ..envs.env import ScriptedPolicy, ToolEnv
+from ..envs.registration import make_env
 from ..tools.errors import InputError
 from .encoding import Codec, TextCodec
 from .engines.base import InferenceEngine
@@ -135,7 +138,56 @@ def engine_name(name: str) -> EngineName:
     return cast(EngineName, name)
 
 
-def takes_option(env_id: str, option: str) -> bool:
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given, as opposed to None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def load_environment(
+    env_id: str,
+    options: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    texts: Sequence[str] | None = None,
+    split: str | None = None,
+) -> ToolEnv:
+    """Makes an environment from what a person wrote.
+
+    Args:
+        env_id: Its id.
+        options: Its options.
+        limits: Bounds that differ from the environment's own.
+        texts: Further options as `key=value`, and bounds as `limits.key=value`; they come first. Values are TOML, a
+            bare word is a text.
+        split: Split to take where the environment knows splits and the options name none.
+
+    Raises:
+        InputError: If a text is no `key=value`, or the id, an option or a bound is unknown.
+    """
+    arguments, bounds = dict(options), dict(limits)
+    for key, value in map(_key_and_value, texts or ()):
+        (bounds if key.startswith("limits.") else arguments)[key.removeprefix("limits.")] = value
+    if split is not None and _takes_option(env_id, "split"):
+        arguments.setdefault("split", split)
+    env = make_env(env_id, **arguments)
+    known = [field.name for field in fields(env.limits)]
+    for name in bounds:
+        if name not in known:
+            raise InputError(f"limits has no {name!r}; it has {', '.join(known)}")
+    env.limits = replace(env.limits, **bounds)
+    return env
+
+
+def _key_and_value(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise InputError(f"--option {text!r} must look like KEY=VALUE")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, None if value in ("none", "null") else value
+
+
+def _takes_option(env_id: str, option: str) -> bool:
     """Whether an environment's arguments include one of that name (False for an unknown id)."""
     spec = gym.registry.get(env_id.rpartition(":")[2])
     if spec is None or spec.entry_point is None:

@@ -6,8 +6,6 @@ import inspect
 import json
 import shutil
 import sys
-import tomllib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +19,6 @@ from typer.core import TyperGroup
 from .tools.errors import InputError
 
 if TYPE_CHECKING:
-    from .envs.env import ToolEnv
     from .trainers.run_folder import RunFolder
 
 
@@ -214,11 +211,15 @@ def evaluate(
     """Score an agent on an environment, with 95 % intervals."""
     from .agents.engines.base import SamplingParams
     from .agents.evaluation import evaluate as run_evaluation
-    from .agents.loading import AgentChoice, engine_name, load_agent, retrieval_recall
+    from .agents.loading import AgentChoice, engine_name, given, load_agent, load_environment, retrieval_recall
     from .agents.results import EvaluationProgress, evaluation_table
 
-    chosen = {"tasks": tasks, "corpus": corpus, "action_format": format_, "reward": reward, "split": split}
-    env = _environment(env_id, chosen, option, split or "test", seed if shuffle_answers else None)
+    chosen: dict[str, Any] = {"tasks": tasks, "corpus": corpus, "action_format": format_, "reward": reward}
+    chosen["split"] = split
+    if shuffle_answers:
+        chosen["shuffle_answers"] = seed
+    base, limits = _checkpoint_setup(None if endpoint else model, env_id)
+    env = load_environment(env_id, {**base, **given(chosen)}, limits, option, split="test")
     if max_turn_tokens is not None:
         env.limits = replace(env.limits, max_turn_tokens=max_turn_tokens)
     choice = AgentChoice(agent, model, endpoint, engine_name(engine), device, dtype, concurrency=concurrency)
@@ -274,10 +275,11 @@ def play(
     as_json: AsJson = False,
 ) -> None:
     """Play an episode yourself: read the prompt, write actions, see what comes back."""
+    from .agents.loading import given, load_environment
     from .agents.play import Player
 
     chosen = {"tasks": tasks, "corpus": corpus, "action_format": format_, "reward": reward, "split": split}
-    env = _environment(env_id, chosen, option, split, None)
+    env = load_environment(env_id, given(chosen), {}, option)
     console = Console(stderr=True) if as_json else _stdout()
     lines = (line.rstrip("\n") for line in sys.stdin)
     played = Player(env, lines, console, interactive=sys.stdin.isatty()).play(task, seed)
@@ -317,38 +319,16 @@ def doctor(runs_folder: Runs = Path("runs"), as_json: AsJson = False) -> None:
 # Between options and the library ---------------------------------------------------------------------------------
 
 
-def _environment(
-    env_id: str, chosen: dict[str, Any], options: list[str] | None, split: str | None, shuffle: int | None
-) -> ToolEnv:
-    """The environment with the options that were given, and a split where it knows one."""
-    from .agents.loading import takes_option
-    from .envs.registration import make_env
+def _checkpoint_setup(model: str | None, env_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options and limits with which a run evaluates its own checkpoints; none for a model from elsewhere."""
+    from .trainers.origin import evaluation_options, run_of_checkpoint
 
-    arguments = {name: value for name, value in chosen.items() if value is not None}
-    limits: dict[str, Any] = {}
-    for key, value in _pairs(options or []):
-        (limits if key.startswith("limits.") else arguments)[key.removeprefix("limits.")] = value
-    if split is not None and "split" not in arguments and takes_option(env_id, "split"):
-        arguments["split"] = split
-    if shuffle is not None:
-        arguments["shuffle_answers"] = shuffle
-    env = make_env(env_id, **arguments)
-    unknown = sorted(set(limits) - set(vars(env.limits)))
-    if unknown:
-        raise InputError(f"limits has no {unknown[0]!r}; it has {', '.join(vars(env.limits))}")
-    env.limits = replace(env.limits, **limits)
-    return env
-
-
-def _pairs(options: list[str]) -> Iterator[tuple[str, Any]]:
-    for option in options:
-        key, equals, text = option.partition("=")
-        if not key or not equals:
-            raise InputError(f"--option {option!r} must look like KEY=VALUE")
-        try:
-            yield key, tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            yield key, None if text in ("none", "null") else text
+    run = run_of_checkpoint(model) if model else None
+    if run is None or run.recipe().environment != env_id:
+        return {}, {}
+    recipe = run.recipe()
+    typer.echo(f"environment set up as in {run.path / 'recipe.toml'}; options given here come first", err=True)
+    return evaluation_options(recipe), dict(recipe.limits)
 
 
 def _list_recipes(as_json: bool) -> None:

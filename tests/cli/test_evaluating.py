@@ -118,6 +118,26 @@ def test_local_model(toolgym, tiny_folder):
     assert result["tasks"] == 2 and result["action_tokens_mean"] <= 5
 
 
+def test_checkpoints_are_evaluated_as_their_run_evaluates_itself(toolgym, synthetic, tmp_path, monkeypatch):
+    import toolgym.agents.loading as loading
+
+    run, seen = synthetic.make_run(tmp_path / "run", cold=2, grpo=4), []
+    checkpoint = run.checkpoints / "grpo-000004"
+    checkpoint.mkdir()
+
+    def oracle(choice, env):
+        seen.append(env)
+        return original(loading.AgentChoice("oracle"), env)
+
+    original = loading.load_agent
+    monkeypatch.setattr(loading, "load_agent", oracle)
+    ended = toolgym("eval", SEARCH, "--model", checkpoint, "--limit", "2", "-o", "limits.max_turns=3", "--json")
+    assert "recipe.toml" in ended.stderr and ended.json["score"] == 1.0
+    env = seen[0]
+    assert env.limits.max_turns == 3 and env.limits.max_tokens == run.recipe().limits["max_tokens"]
+    assert "-test-" in env.tasks.name and len(env.reset(seed=0)[0]) < 200
+
+
 def test_served_model(toolgym, fake_openai):
     with fake_openai() as server:
         arguments = ["--endpoint", server.url, "--model", "tiny", "--limit", "2", "-o", "limits.max_turns=1"]

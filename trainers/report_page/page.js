@@ -41,7 +41,7 @@ function facts() {
   document.getElementById("description").textContent = summary.description;
   const known = [["recipe", summary.recipe], ["model", summary.model], ["environment", summary.environment],
     ["format", summary.action_format], ["reward", summary.reward], ["seed", summary.seed],
-    ["training time", duration(summary.seconds)], ["state", summary.finished ? "finished" : "not finished"]];
+    ["time in steps", duration(summary.seconds)], ["state", summary.finished ? "finished" : "not finished"]];
   document.getElementById("facts").append(...known.filter(([, value]) => value !== null).map(([name, value]) =>
     h("span", { class: "fact" }, h("b", {}, name), String(value))));
 }
@@ -111,7 +111,7 @@ function timing() {
   used.add("seconds");
   const specs = [
     { title: "Seconds per step", kind: "bars", hint: "by part; tools run beside generation, so the parts may overlap", series: parts.length ? binned(parts) : named([["seconds", "step"]]) },
-    { title: "Tokens per second", hint: "of the whole step", zero: true, series: named([["tokens_per_second", "tokens/s"]]) },
+    { title: "Tokens per second", hint: "sampled tokens; in a cold start, trained ones", zero: true, series: named([["tokens_per_second", "tokens/s"]]) },
     { title: "Hidden tool time", hint: "share of the tools' time during which the engine went on decoding", range: [0, 1], series: named([["hidden_tool_share", "hidden"]]) },
   ];
   const names = parts.map((part) => part.name);

@@ -1,0 +1,34 @@
+"""Where a checkpoint comes from: the run that wrote it, and how that run set up its environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .recipe import Recipe
+from .run_folder import RunFolder
+
+
+def run_of_checkpoint(folder: str | Path) -> RunFolder | None:
+    """The run under whose `checkpoints` a folder lies, if there is one."""
+    path = Path(folder).absolute()
+    run = RunFolder(path.parent.parent)
+    inside = path.parent.name == run.checkpoints.name and (run.path / "recipe.toml").is_file()
+    return run if inside else None
+
+
+def evaluation_options(recipe: Recipe) -> dict[str, Any]:
+    """The options of the environment in which a run evaluates itself after its last stage."""
+    named = {
+        "action_format": recipe.action_format,
+        "reward": recipe.reward,
+        "tasks": recipe.tasks,
+        "corpus": recipe.corpus,
+    }
+    options = {key: value for key, value in named.items() if value is not None}
+    return {
+        **options,
+        **recipe.environment_options,
+        **recipe.stage[-1].environment_options,
+        **recipe.evaluation.options,
+    }
