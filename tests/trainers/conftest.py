@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from toolgym.agents.trajectory import Outcome, Role, Segment, Trajectory
 from toolgym.envs.episode import StopReason
+from toolgym.trainers.policy import make_policy
+from toolgym.trainers.progress import Silent
+from toolgym.trainers.recipe import Recipe, parse_recipe
+from toolgym.trainers.run import Run, make_environment
+from toolgym.trainers.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -65,3 +74,60 @@ def uneven_trajectories():
     for first, second in ((14, 16), (15, 17)):  # an advantage belongs to an episode
         rows[second].advantage = rows[first].advantage
     return rows
+
+
+@pytest.fixture(scope="session")
+def toy_tasks():
+    """The module `toy_tasks`, whose environments are then registered."""
+    spec = importlib.util.spec_from_file_location("toolgym_toy_tasks", Path(__file__).with_name("toy_tasks.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+LETTERS = {
+    "name": "letters",
+    "environment": "tests/Letters-v0",
+    "schedule": "deterministic",
+    "threads": 1,
+    "device": "cpu",
+    "concurrency": 16,
+    "workers": 1,
+    "limits": {"max_turn_tokens": 1},
+    "scratch": {
+        "vocabulary": 300,
+        "layers": 1,
+        "width": 32,
+        "heads": 2,
+        "key_value_heads": 1,
+        "head_width": 16,
+        "feed_forward": 64,
+        "context": 64,
+    },
+    "evaluation": {"tasks": 2},
+    "stage": [{"kind": "grpo", "steps": 2, "tasks_per_step": 2, "group_size": 4}],
+}
+
+
+@pytest.fixture
+def letters_recipe(toy_tasks):
+    """Makes a recipe for the letters with other keys: run-level ones by name, those of its GRPO stage as `grpo`."""
+
+    def make(grpo: Mapping[str, Any] | None = None, **keys: Any) -> Recipe:
+        stage = {**LETTERS["stage"][0], **(grpo or {})}
+        return parse_recipe({**LETTERS, "stage": [stage], **keys})
+
+    return make
+
+
+@pytest.fixture
+def letters_run(letters_recipe, tmp_path):
+    """Makes a run of such a recipe that has not begun."""
+
+    def make(grpo: Mapping[str, Any] | None = None, **keys: Any) -> Run:
+        recipe = letters_recipe(grpo, **keys)
+        policy = make_policy(recipe, make_environment(recipe, {}))
+        return Run(recipe, RunFolder.create(tmp_path / "run", recipe), policy, "cpu", Silent())
+
+    return make
