@@ -18,6 +18,7 @@ from .encoding import Codec, TextCodec
 from .engines.base import InferenceEngine
 
 EngineName = Literal["transformers", "vllm"]
+VllmDtype = Literal["float32", "bfloat16"]
 SCRIPTED = ("oracle", "demonstrator")
 
 
@@ -33,7 +34,7 @@ class AgentChoice:
         device: Where it runs; `auto` takes CUDA if there is any.
         dtype: Of its weights.
         chat: Whether to use the chat template; None uses it when there is one.
-        concurrency: Most requests in flight at an endpoint.
+        concurrency: Most requests in flight at an endpoint or in the vllm engine.
     """
 
     agent: str | None = None
@@ -113,7 +114,11 @@ def _local(choice: AgentChoice, model: str) -> tuple[InferenceEngine, Codec]:
     device = ("cuda" if cuda else "cpu") if choice.device == "auto" else choice.device
     dtype = ("bfloat16" if device.startswith("cuda") else "float32") if choice.dtype == "auto" else choice.dtype
     if choice.engine == "vllm":
-        raise InputError("the vllm engine is not installed; use --engine transformers or --endpoint")
+        from .engines.vllm import VllmEngine
+
+        if dtype not in ("float32", "bfloat16"):
+            raise InputError(f"the vllm engine takes dtype float32 or bfloat16, not {dtype!r}")
+        return VllmEngine(model, codec, dtype=cast(VllmDtype, dtype), slots=choice.concurrency, device=device), codec
     from .engines.transformers import TransformersEngine
 
     return TransformersEngine.from_pretrained(model, codec, device, dtype), codec
