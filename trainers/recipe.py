@@ -231,9 +231,11 @@ def _apply(data: dict[str, Any], override: str) -> None:
     except tomllib.TOMLDecodeError:
         value = None if text in ("none", "null") else text
     parts = key.strip().split(".")
-    stages = data.get("stage", [])
+    stages = _stages(data)
     target: Any = data
     if parts == ["steps"]:
+        if not stages:
+            raise InputError(f"override {override!r}: the recipe has no [[stage]] to which it could apply")
         target = stages[-1]
     elif parts[0] == "stage":
         names = [stage.get("name", stage.get("kind")) for stage in stages]
@@ -255,10 +257,18 @@ def _apply(data: dict[str, Any], override: str) -> None:
         target[parts[-1]] = value
 
 
+def _stages(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The stages of a recipe that nobody has validated yet; none where they are something else."""
+    stages = data.get("stage")
+    well_formed = isinstance(stages, list) and all(isinstance(stage, dict) for stage in stages)
+    return stages if well_formed and stages else []
+
+
 def _explain(error: ValidationError, data: Mapping[str, Any]) -> str:
     """One line for the first problem, with the nearest known keys for an unknown one."""
     first = error.errors()[0]
-    location = [part for part in first["loc"] if part not in ("cold_start", "grpo")]
+    # After a stage's position pydantic names its kind.
+    location = [part for index, part in enumerate(first["loc"]) if index != 2 or first["loc"][0] != "stage"]
     where = ".".join(_readable(location, data))
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
@@ -274,7 +284,8 @@ def _readable(location: Sequence[int | str], data: Mapping[str, Any]) -> list[st
     for index, part in enumerate(location):
         if isinstance(part, int) and index and location[index - 1] == "stage":
             stage = data["stage"][part]
-            parts.append(str(stage.get("name", stage.get("kind", part))))
+            known = stage if isinstance(stage, dict) else {}
+            parts.append(str(known.get("name", known.get("kind", part))))
         else:
             parts.append(str(part))
     return parts
