@@ -107,7 +107,8 @@ function binned(series, most = 90) {
 }
 
 function timing() {
-  const parts = family("seconds/");
+  const order = ["generate", "tools", "train", "sync"], place = (key) => (order.indexOf(key.slice(8)) + 1 || order.length + 1);
+  const parts = named(keysOf("seconds/").sort((a, b) => place(a) - place(b)).map((key) => [key, key.slice(8)]));
   used.add("seconds");
   const specs = [
     { title: "Seconds per step", kind: "bars", hint: "by part; tools run beside generation, so the parts may overlap", series: parts.length ? binned(parts) : named([["seconds", "step"]]) },
