@@ -118,7 +118,9 @@ def make_run(path: Path, cold: int = 60, grpo: int = 80) -> RunFolder:
         loss = 3 * math.exp(-4 * step / cold) + 0.2 + draw.gauss(0, 0.02)
         line = {"global_step": step, "loss": loss, "gradient_norm": 1.0, "lr": 3e-3 * (1 - step / cold)}
         run.append_metrics(
-            "cold_start", step, {**line, "trained_tokens": 3000, "seconds": 0.4, "tokens_per_second": 7000.0}
+            "cold_start",
+            step,
+            {**line, "trained_tokens": 3000, "seconds": 0.4, "seconds/train": 0.4, "tokens_per_second": 7000.0},
         )
     for step in range(1, grpo + 1):
         run.append_metrics("grpo", step, grpo_metrics(draw, step, grpo, cold + step))

@@ -96,14 +96,16 @@ function curves() {
   document.getElementById("charts").append(...(cards.length ? cards : [h("p", { class: "muted" }, "Nothing has been logged yet.")]));
 }
 
-/** Bars of many steps become bars of runs of steps: the mean of each. */
+/** Bars of many steps become bars of runs of steps: the mean over those steps, the same ones for all series. */
 function binned(series, most = 90) {
-  const length = Math.max(...series.map((one) => one.points.length)), size = Math.ceil(length / most);
+  const steps = [...new Set(series.flatMap((one) => one.points.map((point) => point[0])))].sort((a, b) => a - b);
+  const size = Math.ceil(steps.length / most);
   if (size <= 1) return series;
-  return series.map((one) => ({ ...one, points: Array.from({ length: Math.ceil(one.points.length / size) }, (_, bin) => {
-    const part = one.points.slice(bin * size, (bin + 1) * size);
-    return [part[0][0], part.reduce((sum, point) => sum + (point[1] ?? 0), 0) / part.length];
-  }) }));
+  const bins = Array.from({ length: Math.ceil(steps.length / size) }, (_, bin) => steps.slice(bin * size, (bin + 1) * size));
+  return series.map((one) => {
+    const values = new Map(one.points);
+    return { ...one, points: bins.map((bin) => [bin[0], bin.reduce((sum, step) => sum + (values.get(step) ?? 0), 0) / bin.length]) };
+  });
 }
 
 function timing() {
