@@ -42,7 +42,7 @@ class StopReason(StrEnum):
     ANSWER = "answer"
     """The agent gave a final answer (terminated)."""
     NO_ACTION = "no_action"
-    """The agent ended its turn with neither a call nor an answer, and the format gives no second chance (terminated)."""
+    """The agent ended its turn with neither call nor answer, and the format gives no second chance (terminated)."""
     MAX_TURNS = "max_turns"
     """The turns were used up (truncated)."""
     MAX_CALLS = "max_calls"
