@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,11 +124,12 @@ def letters_recipe(toy_tasks):
 
 @pytest.fixture
 def letters_run(letters_recipe, tmp_path):
-    """Makes a run of such a recipe that has not begun."""
+    """Makes runs of such recipes that have not begun, each in a folder of its own."""
+    numbers = itertools.count()
 
     def make(grpo: Mapping[str, Any] | None = None, **keys: Any) -> Run:
         recipe = letters_recipe(grpo, **keys)
         policy = make_policy(recipe, make_environment(recipe, {}))
-        return Run(recipe, RunFolder.create(tmp_path / "run", recipe), policy, "cpu", Silent())
+        return Run(recipe, RunFolder.create(tmp_path / f"run-{next(numbers)}", recipe), policy, "cpu", Silent())
 
     return make

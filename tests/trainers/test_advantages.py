@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolgym.trainers.advantages import by_group, dr_grpo, grpo, zero_variance
@@ -56,6 +56,7 @@ def test_float_noise_counts_as_no_variance() -> None:
     assert zero_variance([0.3, 0.3001], tolerance=1e-3)
 
 
+@settings(deadline=None)
 @given(REWARDS, st.floats(-5, 5))
 def test_a_shift_changes_nothing(rewards: list[float], shift: float) -> None:
     moved = [reward + shift for reward in rewards]
@@ -64,6 +65,7 @@ def test_a_shift_changes_nothing(rewards: list[float], shift: float) -> None:
         assert grpo(moved) == pytest.approx(grpo(rewards), abs=1e-6)
 
 
+@settings(deadline=None)
 @given(REWARDS, st.floats(0.01, 100))
 def test_a_scale_changes_only_the_undivided_advantage(rewards: list[float], scale: float) -> None:
     scaled = [reward * scale for reward in rewards]
@@ -72,6 +74,7 @@ def test_a_scale_changes_only_the_undivided_advantage(rewards: list[float], scal
         assert grpo(scaled, epsilon=0) == pytest.approx(grpo(rewards, epsilon=0), abs=1e-6)
 
 
+@settings(deadline=None)
 @given(REWARDS)
 def test_advantages_sum_to_zero_and_keep_the_order(rewards: list[float]) -> None:
     for values in (grpo(rewards), dr_grpo(rewards)):
@@ -82,6 +85,7 @@ def test_advantages_sum_to_zero_and_keep_the_order(rewards: list[float]) -> None
         )
 
 
+@settings(deadline=None)
 @given(REWARDS.filter(lambda rewards: max(rewards) - min(rewards) > 0.01))
 def test_divided_advantages_have_unit_variance(rewards: list[float]) -> None:
     assert grpo(rewards, epsilon=0).std(ddof=1) == pytest.approx(1)
@@ -118,6 +122,7 @@ def test_only_episodes_with_a_group_are_compared() -> None:
     assert by_group(rewards, {"a0": "a", "a1": "a"}, dr_grpo) == {"a0": 0.5, "a1": -0.5}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(-3, 3)), min_size=1, max_size=20))
 def test_a_group_does_not_see_the_others(pairs: list[tuple[str, float]]) -> None:
     rewards = {f"e{index}": reward for index, (_, reward) in enumerate(pairs)}

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolgym.trainers.objectives import clipped_policy_loss, kl_penalty, token_weights
@@ -73,6 +73,7 @@ def test_the_exponent_is_bounded() -> None:
     assert result.loss.tolist() == pytest.approx([math.exp(20), -math.exp(-20)])
 
 
+@settings(deadline=None)
 @given(st.floats(-3, 3), st.floats(-4, 4), st.floats(0.05, 0.5), st.floats(0.05, 0.5))
 def test_the_loss_is_the_larger_of_the_two(log_ratio: float, advantage: float, low: float, high: float) -> None:
     result = clipped_policy_loss(rows(log_ratio), rows(0.0), rows(advantage), clip_low=low, clip_high=high)
@@ -99,6 +100,7 @@ def test_kl_gradients() -> None:
         assert logprobs.grad.tolist() == pytest.approx([expected])
 
 
+@settings(deadline=None)
 @given(st.floats(-5, 5))
 def test_k3_is_never_negative(difference: float) -> None:
     assert float(kl_penalty(rows(difference), rows(0.0), "k3")) >= -1e-15
@@ -148,6 +150,7 @@ BATCHES = st.lists(st.tuples(st.integers(0, 9), st.sampled_from("abcd")), min_si
 )
 
 
+@settings(deadline=None)
 @given(BATCHES)
 def test_means_sum_to_one(batch: list[tuple[int, str]]) -> None:
     counts, episodes = [count for count, _ in batch], [episode for _, episode in batch]
@@ -156,6 +159,7 @@ def test_means_sum_to_one(batch: list[tuple[int, str]]) -> None:
         assert sum(count * weight for count, weight in zip(counts, weights, strict=True)) == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(BATCHES)
 def test_episodes_weigh_the_same_however_many_rows_they_have(batch: list[tuple[int, str]]) -> None:
     counts, episodes = [count for count, _ in batch], [episode for _, episode in batch]
@@ -167,6 +171,7 @@ def test_episodes_weigh_the_same_however_many_rows_they_have(batch: list[tuple[i
     assert list(totals.values()) == pytest.approx([1 / len(totals)] * len(totals))
 
 
+@settings(deadline=None)
 @given(BATCHES, st.sampled_from(AGGREGATIONS))
 def test_rows_without_trained_tokens_belong_to_no_mean(batch: list[tuple[int, str]], aggregation: str) -> None:
     counts, episodes = [count for count, _ in batch], [episode for _, episode in batch]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolgym.envs.episode import StopReason
@@ -197,6 +197,7 @@ def test_shipped_recipes_lie_in_one_folder() -> None:
     assert recipe_names() == sorted(tomllib.loads(path.read_text())["name"] for path in RECIPES.glob("*.toml"))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_no_override_is_a_crash(key: str, value: str) -> None:
     try:
@@ -205,6 +206,7 @@ def test_no_override_is_a_crash(key: str, value: str) -> None:
         assert str(error)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["stage", "limits", "scratch", "evaluation", "model", "seed", "name", "tasks"]),
     st.sampled_from(["", ".grpo", ".grpo.lr", ".grpo.stop_rules", ".cold_start.demonstrator", ".max_turns", ".a.b"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import toolgym
 from toolgym.envs.env import ToolEnv
-from toolgym.envs.episode import ParsedAction, RewardResult
+from toolgym.envs.episode import ParsedAction, RewardResult, StopReason
 from toolgym.envs.formats.base import ActionFormat
 from toolgym.envs.reward import RewardFunction
 from toolgym.envs.search_qa import SearchQAEnv
@@ -40,7 +40,9 @@ class Letters(ToolEnv):
 
     def __init__(self, questions=("a", "b"), split="train", limits=None):
         tasks = TaskSet(Task(f"{split}-{letter}", f"{letter}?", (letter,)) for letter in questions)
-        reward = RewardFunction("letter", lambda episode: RewardResult(self.score(episode)), minimum=-2.0)
+        reward = RewardFunction(
+            "letter", lambda episode: RewardResult(0.0 if episode.answer is None else self.score(episode)), minimum=-2.0
+        )
         super().__init__(tasks, action_format=WholeText(), reward=reward, limits=limits)
 
     def score(self, episode):
@@ -48,6 +50,43 @@ class Letters(ToolEnv):
 
     def oracle(self):
         return lambda episode: episode.task.answers[0]
+
+
+class Case(Letters):
+    """Upper case is asked for, or lower case: a random token is right about once in twelve."""
+
+    def __init__(self, split="train", limits=None):
+        super().__init__(("U", "L"), split, limits)
+
+    def score(self, episode):
+        wanted = str.isupper if episode.task.answers[0] == "U" else str.islower
+        return float(episode.answer.isascii() and wanted(episode.answer))
+
+
+class DenseLetters(Letters):
+    """A reward that hardly two answers share, so that every group teaches something."""
+
+    def score(self, episode):
+        return (sum(episode.answer.encode("utf-8", "replace")) % 97) / 97
+
+
+class Trouble(DenseLetters):
+    """The first episodes of the task `a` end badly: cut off for a reason, or lost with the machine.
+
+    Copies of the environment share the count of what is still to go wrong.
+    """
+
+    def __init__(self, reason="max_calls", times=1, split="train", limits=None):
+        super().__init__(split=split, limits=limits)
+        self.reason, self.left = StopReason(reason), [times]
+
+    def step(self, action):
+        if self.left[0] > 0 and self.episode.task.id.endswith("-a"):
+            self.left[0] -= 1
+            if self.reason is StopReason.FAILED:
+                raise OSError("the machine is gone")
+            return self.truncate(self.reason, None)
+        return super().step(action)
 
 
 class DenseSearch(SearchQAEnv):
@@ -63,4 +102,5 @@ def vowels(text: str) -> float:
 
 
 toolgym.register("tests/Letters-v0", Letters)
-toolgym.register("tests/DenseSearch-v0", DenseSearch)
+for environment in (Case, DenseLetters, Trouble, DenseSearch):
+    toolgym.register(f"tests/{environment.__name__}-v0", environment)
