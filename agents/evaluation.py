@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..envs.env import ToolEnv
+from ..envs.task import Task
 from ..tools.errors import InputError
 from .encoding import Codec
 from .engines.base import InferenceEngine, SamplingParams
@@ -119,6 +120,7 @@ class EpisodeRecord:
         observation_tokens: Tokens that the environment wrote after the prompt.
         seconds: Wall time.
         error: What happened to an episode that the infrastructure lost.
+        note: What the environment knows of why the agent may have missed it.
     """
 
     task_id: str
@@ -137,6 +139,7 @@ class EpisodeRecord:
     observation_tokens: int
     seconds: float
     error: str = ""
+    note: str = ""
 
     @property
     def failed(self) -> bool:
@@ -150,7 +153,8 @@ class EpisodeRecord:
             return f"the infrastructure failed: {self.error}"
         if self.answer is None:
             return f"no answer: {self.stop_reason}" + (f" ({', '.join(self.faults)})" if self.faults else "")
-        return "wrong answer" if self.score == 0 else f"partly right ({self.score:.2f})"
+        short = "wrong answer" if self.score == 0 else f"partly right ({self.score:.2f})"
+        return self.note or short
 
     def as_json(self) -> dict[str, Any]:
         """The record as JSON."""
@@ -301,6 +305,7 @@ def evaluate(
     schedule: Schedule = "fast",
     on_episode: Callable[[Outcome], None] | None = None,
     keep_trajectories: int = 0,
+    explain: Callable[[Task], str] | None = None,
 ) -> EvaluationResult:
     """Plays tasks and scores them.
 
@@ -318,6 +323,7 @@ def evaluate(
         schedule: As for `rollout`.
         on_episode: Called with the outcome of every finished episode.
         keep_trajectories: Rows to keep in the result, from the first episode on.
+        explain: Says of a task why an agent may have missed it (the environment's `oracle_gap`, for its oracle).
 
     Raises:
         InputError: If a count is out of range or a task id is unknown.
@@ -345,6 +351,11 @@ def evaluate(
     )
     outcomes = {row.outcome.episode_id: row.outcome for row in played.trajectories}
     records = [_record(outcomes[request.episode_id], index % samples, env) for index, request in enumerate(requests)]
+    if explain is not None:
+        records = [
+            replace(record, note=explain(env.tasks.by_id(record.task_id))) if record.score < 1 else record
+            for record in records
+        ]
     return EvaluationResult(records, played.statistics, samples, seed, played.trajectories[:keep_trajectories])
 
 

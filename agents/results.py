@@ -18,13 +18,16 @@ from .trajectory import Outcome
 MISSED_SHOWN = 8
 
 
-def evaluation_table(result: EvaluationResult, title: str, recall: Mapping[str, float]) -> RenderableType:
+def evaluation_table(
+    result: EvaluationResult, title: str, recall: Mapping[str, float], missed_shown: int = MISSED_SHOWN
+) -> RenderableType:
     """An evaluation for a terminal: the score with its interval, how episodes ended, and what was missed.
 
     Args:
         result: What was found.
         title: Who played what.
         recall: The retriever's recall of gold passages, if it was measured.
+        missed_shown: Most missed episodes in the list.
     """
     numbers = result.metrics()
     table = Table(show_header=False)
@@ -51,19 +54,19 @@ def evaluation_table(result: EvaluationResult, title: str, recall: Mapping[str, 
         table.add_row(f"retriever {name}", f"{value:.3f}")
     parts: list[RenderableType] = [Text(title, style="bold"), table]
     if result.missed:
-        parts += _missed_table(result)
+        parts += _missed_table(result, missed_shown)
     return Group(*parts)
 
 
-def _missed_table(result: EvaluationResult) -> list[RenderableType]:
+def _missed_table(result: EvaluationResult, shown: int) -> list[RenderableType]:
     missed = result.missed
     title = f"missed: {len(missed)} of {len(result.records)}"
-    if len(missed) > MISSED_SHOWN:
-        title += f", the first {MISSED_SHOWN} shown (--missed FILE writes all)"
+    if len(missed) > shown:
+        title += f", the first {shown} shown (--missed FILE writes all)"
     table = Table()
     for column in ("task", "reason", "answer", "gold", "question"):
         table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=48)
-    for record in missed[:MISSED_SHOWN]:
+    for record in missed[:shown]:
         cells = (record.task_id, record.reason, record.answer or "", " | ".join(record.gold), record.question)
         table.add_row(*(Text(" ".join(cell.split())) for cell in cells))
     return [Text(title, style="bold"), table]

@@ -96,6 +96,11 @@ class ToolEnv(gym.Env[str, str]):
         """A scripted policy that knows the answers and solves every task by honest play."""
         raise NotImplementedError(f"{type(self).__name__} has no oracle")
 
+    def oracle_gap(self, task: Task) -> str:
+        """What keeps the oracle from solving a task by honest play, in a few words; empty where nothing does."""
+        del task
+        return ""
+
     def demonstrator(self, *, seed: int = 0) -> ScriptedPolicy:
         """A scripted policy to imitate in a cold start. Environments may add options that make it imperfect.
 

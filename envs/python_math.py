@@ -107,6 +107,14 @@ class PythonMathEnv(ToolEnv):
         """
         return self._solve
 
+    def oracle_gap(self, task: Task) -> str:
+        """A solution without annotated calculations, or one whose last annotated value is not the answer."""
+        annotated = ANNOTATION.findall(str(task.metadata.get("solution", "")))
+        if not annotated:
+            return "no annotated calculation"
+        expression, value = annotated[-1]
+        return f"ends on {expression}={value}, not {task.answers[0]}"
+
     def _solve(self, episode: Episode) -> str:
         turn = len(episode.turns) + 1
         code = solution_code(str(episode.task.metadata.get("solution", "")))

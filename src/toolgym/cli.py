@@ -240,6 +240,7 @@ def evaluate(
                 seed=seed,
                 concurrency=concurrency,
                 on_episode=progress.episode,
+                explain=env.oracle_gap if agent == "oracle" else None,
             )
     except RuntimeError as error:
         if endpoint is None:
@@ -252,7 +253,10 @@ def evaluate(
         missed.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     if as_json:
         return _print_json({"environment": env_id, "agent": choice.label, **found, **result.as_json()})
-    _stdout().print(evaluation_table(result, f"{choice.label} on {env_id}, tasks {env.tasks.name}", found))
+    title = f"{choice.label} on {env_id}, tasks {env.tasks.name}"
+    # What an oracle misses is the data's fault, and is listed whole.
+    shown = {"missed_shown": len(result.records)} if agent == "oracle" else {}
+    _stdout().print(evaluation_table(result, title, found, **shown))
 
 
 @app.command(
