@@ -13,6 +13,10 @@ from typing import Any
 
 import pytest
 
+from toolgym.tools.errors import InputError
+from toolgym.trainers.run_folder import RunFolder
+from toolgym.trainers.train import train
+
 RECIPE = """
 name = "resumed"
 environment = "toy_tasks:tests/DenseSearch-v0"
@@ -131,3 +135,53 @@ def test_a_killed_run_resumes_exactly(tmp_path: Path) -> None:
         json.loads((run / "checkpoints/grpo-000008/trainer/counters.json").read_text()) for run in (straight, killed)
     ]
     assert without_times(counters[0]) == without_times(counters[1])
+
+
+class Interrupt:
+    """An observer that stops the run after a step, as a person would."""
+
+    def __init__(self, stage: str, step: int) -> None:
+        self.place = (stage, step)
+
+    def stage_started(self, name: str, steps: int, first_step: int) -> None:
+        pass
+
+    def stepped(self, stage: str, step: int, metrics: Any) -> None:
+        if (stage, step) == self.place:
+            raise KeyboardInterrupt
+
+    def evaluated(self, stage: str, step: int, metrics: Any) -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        pass
+
+
+def test_an_interrupted_run_goes_on_with_the_same_tasks_and_numbers(letters_recipe, tmp_path: Path) -> None:
+    stages = [
+        {"kind": "cold_start", "steps": 4, "demonstrations": 6, "batch_size": 3, "optimizer": {"lr": 1e-2}},
+        {"kind": "grpo", "steps": 6, "tasks_per_step": 2, "group_size": 4, "optimizer": {"lr": 1e-2}},
+    ]
+    questions = {"questions": [f"question {index}" for index in range(7)]}
+    recipe = letters_recipe(
+        environment="tests/DenseLetters-v0",
+        environment_options=questions,
+        stage=stages,
+        limits={"max_turn_tokens": 4},
+        checkpoint_every=2,
+        trajectories_every=1,
+    )
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    train(recipe, straight)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, stopped, observer=Interrupt("cold_start", 3))
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, stopped, resume=True, observer=Interrupt("grpo", 5))
+    train(RunFolder.open(stopped).recipe(), stopped, resume=True)
+    assert numbers(stopped) == numbers(straight)
+    tasks = [[row["task_id"] for row in RunFolder(run).read_trajectories()] for run in (straight, stopped)]
+    assert sorted(tasks[0]) == sorted(tasks[1]) and len(set(tasks[0])) == 7
+    weights = [run / "checkpoints" / "grpo-000006" / "model.safetensors" for run in (straight, stopped)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    with pytest.raises(InputError, match="a run is there already"):
+        train(recipe, stopped)

@@ -1,0 +1,279 @@
+"""Breaks the code in named ways, one at a time, in a copy, and sees whether a test notices.
+
+    python tests/mutants/run.py             all mutants
+    python tests/mutants/run.py kl clip     those whose names hold one of the words
+
+Each mutant replaces one piece of text and runs the tests that are expected to catch it. A mutant that survives, a piece
+of text that is gone, or a test that fails without any mutant makes the exit status 1.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("src", "envs", "agents", "tools", "trainers", "benchmarks", "tests")
+MASKS, ENGINE, ROLLOUT = "agents/test_masks.py", "agents/test_transformers_engine.py", "agents/test_rollout.py"
+ADVANTAGES, OBJECTIVES, BATCHING = (f"trainers/test_{name}.py" for name in ("advantages", "objectives", "batching"))
+LOGPROBS, LEARNER, GRPO, RESUME = (f"trainers/test_{name}.py" for name in ("logprobs", "learner", "grpo", "resume"))
+
+
+class Mutant(NamedTuple):
+    """One breakage: in a file, `old` becomes `new`, and one of `tests` (under tests/) must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "mask off by one",
+        "trainers/batching.py",
+        "column_index=(columns - 1).to(device)",
+        "column_index=columns.to(device)",
+        (f"{BATCHING}::test_a_micro_batch_by_hand",),
+    ),
+    Mutant(
+        "packed rows see each other",
+        "trainers/batching.py",
+        "torch.cat([torch.arange(length) for length in lengths])[None]",
+        "torch.arange(sum(lengths))[None]",
+        (f"{LOGPROBS}::test_packed_rows_do_not_see_each_other",),
+    ),
+    Mutant(
+        "observation trained as action",
+        "agents/trajectory.py",
+        "self.trainable and segment.role is Role.ACTION for",
+        "self.trainable and segment.role is not Role.PROMPT for",
+        (f"{BATCHING}::test_a_row_by_hand", f"{MASKS}::test_masks_with_tokens_counted_by_hand"),
+    ),
+    Mutant(
+        "end mark of the framework trained",
+        "agents/rollout.py",
+        "            play.append(Role.OBSERVATION, extension.token_ids)\n",
+        "            play.append(Role.ACTION, extension.token_ids[:1])\n"
+        "            play.append(Role.OBSERVATION, extension.token_ids[1:])\n",
+        (f"{MASKS}::test_masks_with_tokens_counted_by_hand", f"{MASKS}::test_every_token_has_its_author"),
+    ),
+    Mutant(
+        "history re-tokenised",
+        "agents/rollout.py",
+        "token_ids=tuple(play.rows[-1].token_ids),",
+        "token_ids=self.codec.encode_text(self.codec.decode(play.rows[-1].token_ids)),",
+        (f"{ROLLOUT}::test_a_random_policy_never_breaks_a_law",),
+    ),
+    Mutant(
+        "surplus ids dropped",
+        "agents/engines/transformers.py",
+        "sampled, logprobs = tuple(slot.ids[slot.prompt :]), tuple(slot.logprobs)",
+        "cut = len(slot.ids) - (surplus > 0)\n"
+        "        sampled, logprobs = tuple(slot.ids[slot.prompt : cut]), tuple(slot.logprobs)[: cut - slot.prompt]",
+        ("agents/test_stops.py",),
+    ),
+    Mutant(
+        "special tokens meant in what a tool wrote",
+        "agents/encoding.py",
+        "add_special_tokens=False, split_special_tokens=True)",
+        "add_special_tokens=False, split_special_tokens=False)",
+        (f"{MASKS}::test_special_tokens_in_contents_are_text",),
+    ),
+    Mutant(
+        "temperature missing in the trainer",
+        "trainers/logprobs.py",
+        "logits = logits / temperature",
+        "logits = logits / 1.0",
+        (f"{LOGPROBS}::test_in_double_precision_they_are_exact", f"{GRPO}::test_sampler_and_trainer_agree"),
+    ),
+    Mutant(
+        "temperature missing in the sampler's logprobs",
+        "agents/engines/sampling.py",
+        "logprobs = (scaled.gather(-1, tokens) - top).double() - total.log()",
+        "logprobs = logits.log_softmax(-1).gather(-1, tokens).double()",
+        (f"{GRPO}::test_sampler_and_trainer_agree",),
+    ),
+    Mutant(
+        "engine never gets the new weights",
+        "trainers/run.py",
+        "self._engine.load_weights(weights, self.counters.policy_version)",
+        "list(weights)",
+        (f"{GRPO}::test_the_engine_has_the_new_weights_after_a_step",),
+    ),
+    Mutant(
+        "cache of the old weights kept",
+        "agents/engines/transformers.py",
+        "        self.policy_version = version\n        self._restart()\n",
+        "        self.policy_version = version\n",
+        (f"{ENGINE}::test_new_weights_leave_nothing_of_the_old",),
+    ),
+    Mutant(
+        "weights not checked after the update",
+        "trainers/run.py",
+        "if difference > _WEIGHT_TOLERANCE[self.recipe.dtype]:",
+        "if difference < 0:",
+        (f"{GRPO}::test_an_engine_that_keeps_its_old_weights_is_found_out",),
+    ),
+    Mutant(
+        "baseline over the batch",
+        "trainers/grpo.py",
+        "groups = {episode: outcomes[episode].group_id for episode in rewards}",
+        'groups = dict.fromkeys(rewards, "batch")',
+        (f"{GRPO}::test_the_advantage_is_taken_within_the_group",),
+    ),
+    Mutant(
+        "failed episode counted as reward 0",
+        "trainers/grpo.py",
+        '        if outcome.stop_reason is StopReason.FAILED:\n            return "drop"\n',
+        "",
+        (f"{GRPO}::test_failed_episodes_are_left_out_of_the_baseline",),
+    ),
+    Mutant(
+        "biased standard deviation",
+        "trainers/advantages.py",
+        "values.std(ddof=ddof)",
+        "values.std(ddof=0)",
+        (f"{ADVANTAGES}::test_one_winner_of_four",),
+    ),
+    Mutant(
+        "clip bounds swapped",
+        "trainers/objectives.py",
+        "ratio.clamp(1.0 - clip_low, 1.0 + clip_high)",
+        "ratio.clamp(1.0 - clip_high, 1.0 + clip_low)",
+        (f"{OBJECTIVES}::test_the_two_bounds_are_apart",),
+    ),
+    Mutant(
+        "KL with the wrong sign",
+        "trainers/objectives.py",
+        "difference = logprobs - reference_logprobs",
+        "difference = reference_logprobs - logprobs",
+        (f"{OBJECTIVES}::test_kl_estimators_by_hand",),
+    ),
+    Mutant(
+        "rows instead of episodes as units",
+        "trainers/objectives.py",
+        "lengths[episode] = lengths.get(episode, 0) + count",
+        "lengths[episode] = count",
+        (f"{OBJECTIVES}::test_aggregations_by_hand",),
+    ),
+    Mutant(
+        "denominator of the micro-batch",
+        "trainers/learner.py",
+        "weighted = (batch.weights.to(scored.logprobs.dtype) * loss(batch, scored)).sum()",
+        "weighted = loss(batch, scored).mean()",
+        (f"{LEARNER}::test_the_gradient_does_not_depend_on_the_cut",),
+    ),
+    Mutant(
+        "resume skips tasks",
+        "trainers/train.py",
+        "for step in range(first_step, settings.steps):",
+        "for step in range(first_step + (first_step > 0), settings.steps):",
+        (f"{RESUME}::test_an_interrupted_run_goes_on_with_the_same_tasks_and_numbers",),
+    ),
+    Mutant(
+        "resume forgets the optimizer",
+        "trainers/train.py",
+        "stage.learner.load_state(learner_state)",
+        "pass",
+        (f"{RESUME}::test_an_interrupted_run_goes_on_with_the_same_tasks_and_numbers",),
+    ),
+)
+
+
+def main(words: list[str]) -> int:
+    """Runs the mutants whose names hold one of the words; returns the exit status."""
+    console = Console()
+    chosen = [mutant for mutant in MUTANTS if not words or any(word.lower() in mutant.name.lower() for word in words)]
+    table = Table("mutant", "file", "caught by", "seconds")
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copy = Path(folder) / "copy"
+        _copy(copy)
+        started = time.perf_counter()
+        tests = sorted({test for mutant in chosen for test in mutant.tests})
+        failed, output = _run(copy, tests, stop=False)
+        if failed:
+            console.print(output, markup=False)
+            console.print("These tests fail without any mutant; nothing was tried.")
+            return 1
+        console.print(f"{len(tests)} tests pass as they are ({time.perf_counter() - started:.0f} s)")
+        for mutant in chosen:
+            started = time.perf_counter()
+            caught = _try(copy, mutant)
+            wrong += not caught.startswith("tests/")
+            seconds = f"{time.perf_counter() - started:.0f}"
+            console.print(f"{mutant.name}: {caught} ({seconds} s)", markup=False, soft_wrap=True)
+            table.add_row(mutant.name, mutant.file, caught.removeprefix("tests/"), seconds)
+    console.print(table)
+    console.print(f"{len(chosen) - wrong} of {len(chosen)} mutants caught")
+    return 1 if wrong else 0
+
+
+def _try(copy: Path, mutant: Mutant) -> str:
+    """Applies a mutant, runs its tests and takes it back; the test that caught it, or what went wrong."""
+    path = copy / mutant.file
+    source = path.read_text(encoding="utf-8")
+    if source.count(mutant.old) != 1:
+        return f"THE TEXT TO REPLACE IS THERE {source.count(mutant.old)} TIMES"
+    path.write_text(source.replace(mutant.old, mutant.new), encoding="utf-8")
+    try:
+        failed, _ = _run(copy, mutant.tests, stop=True)
+    finally:
+        path.write_text(source, encoding="utf-8")
+    return failed or "SURVIVED"
+
+
+def _run(copy: Path, tests: tuple[str, ...] | list[str], *, stop: bool) -> tuple[str, str]:
+    """Runs tests in the copy; the first failed one ("" if all pass), and the output.
+
+    A mutant is caught by a test that fails, not by one that cannot be collected.
+    """
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=120", "--tb=short"]
+    command += ["-x"] if stop else []
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(copy / "src"),
+        "PYTHONDONTWRITEBYTECODE": "1",  # a mutant may have the size and the second of what it replaces
+    }
+    done = subprocess.run(
+        [*command, *(f"tests/{test}" for test in tests)],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return "", done.stdout
+    found = re.search(r"^FAILED (\S+?)(?:\[.*|\s|$)", done.stdout, re.MULTILINE)
+    return found[1] if found else f"NO TEST RAN (pytest exit status {done.returncode})", done.stdout + done.stderr
+
+
+def _copy(target: Path) -> None:
+    """Copies what is needed to import and test; links inside the tree stay links."""
+    for name in COPIED:
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, target / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", target)
+    where = [sys.executable, "-c", "import toolgym.trainers as package; print(package.__path__[0])"]
+    environment = {**os.environ, "PYTHONPATH": str(target / "src")}
+    found = subprocess.run(where, cwd=target, env=environment, capture_output=True, text=True, check=True).stdout
+    if not Path(found.strip()).resolve().is_relative_to(target.resolve()):
+        raise SystemExit(f"the copy would test {found.strip()} instead of itself")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
