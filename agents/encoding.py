@@ -78,6 +78,8 @@ class Codec:
         from transformers import AutoTokenizer
 
         path = Path(folder)
+        if not path.exists() and (path.is_absolute() or str(folder).startswith((".", "~"))):
+            raise InputError(f"{folder}: there is no such model folder")
         if path.exists() and not any((path / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
             raise InputError(f"{folder}: the model folder holds no tokenizer.json; save a tokenizer beside the model")
         try:

@@ -107,7 +107,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
                     row = json.loads(line)
                 except json.JSONDecodeError as error:
                     raise InputError(
-                        f"{path}, line {number}: broken JSON ({error}); each line holds one object"
+                        f"{path}, line {number}: broken JSON ({error.msg}); each line holds one object"
                     ) from error
                 if not isinstance(row, dict):
                     raise InputError(f"{path}, line {number}: a JSON {type(row).__name__}; each line holds one object")

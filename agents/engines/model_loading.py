@@ -19,8 +19,12 @@ def load_model(folder: str | Path, device: str | torch.device, dtype: str | torc
     Raises:
         InputError: If there is no model, or the device or the dtype does not exist.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    # Bars for files that are read in milliseconds would tear a live display.
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     kind = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(kind, torch.dtype):
         raise InputError(f"dtype must be float32, bfloat16 or float16, not {dtype!r}")
@@ -28,7 +32,7 @@ def load_model(folder: str | Path, device: str | torch.device, dtype: str | torc
         raise InputError(f"{folder}: the model folder holds no config.json; give the folder of a saved model")
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(str(folder), dtype=kind)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{folder}: no model could be loaded ({str(error).splitlines()[0]})") from error
     try:
         model.to(device)  # type: ignore[arg-type]
