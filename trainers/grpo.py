@@ -73,7 +73,7 @@ class GrpoStage:
         watch.lap("train")
 
         self.run.weights_changed()
-        probe = next(row.segments[0].token_ids for row in self.trajectories if row.segments)
+        probe = next(row.token_ids for row in self.trajectories if row.segments)
         metrics["weight_check_difference"] = self.run.check_weights(self.learner, probe, self.settings.temperature)
         watch.lap("sync")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -105,15 +105,15 @@ class Run:
         """Says that the weights are new: the engine takes them over before it is used again."""
         self.counters.policy_version += 1
 
-    def check_weights(self, learner: Learner, prompt: tuple[int, ...], temperature: float) -> float:
+    def check_weights(self, learner: Learner, row: Sequence[int], temperature: float) -> float:
         """Compares the engine's logprobs of a few tokens with the trainer's, after the weights changed.
 
-        An update can fail silently (a packed output head left as it was, stale keys in a prefix cache). A prompt that
-        the engine computed under the old weights shows both.
+        An update can fail silently (a packed output head left as it was, stale keys in a prefix cache). So the probe
+        continues a row that the engine computed under the old weights: it would be found in a stale cache.
 
         Args:
             learner: The trainer's side.
-            prompt: Ids to continue.
+            row: Ids of a row of the last rollout.
             temperature: Sampling temperature.
 
         Returns:
@@ -123,8 +123,10 @@ class Run:
             RuntimeError: If it is larger than the precision explains.
         """
         engine = self.engine()
+        longest = len(row) - 1 if engine.max_context is None else min(len(row) - 1, engine.max_context - _PROBE_TOKENS)
+        probe = tuple(row[: max(1, longest)])
         sampling = SamplingParams(temperature=temperature, max_tokens=_PROBE_TOKENS, seed=self.counters.policy_version)
-        engine.submit(GenerationRequest("weight-check", prompt, sampling, session="weight-check"))
+        engine.submit(GenerationRequest("weight-check", probe, sampling, session="weight-check"))
         finished: list[Generation] = []
         while not finished:
             finished = engine.step()
@@ -133,15 +135,15 @@ class Run:
         if sampled.logprobs is None or not sampled.token_ids:
             raise RuntimeError(f"the engine gave no logprobs for the weight check ({sampled.error or 'no tokens'})")
         count = len(sampled.token_ids)
-        row = TrainingRow(
-            [*prompt, *sampled.token_ids],
-            [False] * len(prompt) + [True] * count,
-            [0.0] * len(prompt) + list(sampled.logprobs),
+        training_row = TrainingRow(
+            [*probe, *sampled.token_ids],
+            [False] * len(probe) + [True] * count,
+            [0.0] * len(probe) + list(sampled.logprobs),
             0.0,
             "weight-check",
         )
         self.policy.model.eval()
-        expected = learner.logprobs([row], 1 << 20, "padded", temperature)[0].float().cpu()
+        expected = learner.logprobs([training_row], 1 << 20, "padded", temperature)[0].float().cpu()
         difference = float((expected - torch.tensor(sampled.logprobs)).abs().mean())
         if difference > _WEIGHT_TOLERANCE[self.recipe.dtype]:
             raise RuntimeError(
