@@ -20,11 +20,11 @@ from rich.console import Console
 
 from ..agents.evaluation import EvaluationResult, wilson_interval
 from ..trainers.display import PlainDisplay
+from ..trainers.loop import choose_device, train
 from ..trainers.policy import load_policy
 from ..trainers.recipe import ColdStart, Grpo, Recipe, load_recipe
 from ..trainers.run import Run
 from ..trainers.run_folder import RunFolder, versions
-from ..trainers.train import choose_device, train
 
 RESULTS = Path(__file__).parent / "results" / "quickstart"
 ROWS = {

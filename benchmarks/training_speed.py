@@ -24,10 +24,10 @@ from transformers import PreTrainedTokenizerFast
 
 from ..agents.encoding import Codec
 from ..trainers.display import PlainDisplay
+from ..trainers.loop import choose_device, peak_memory_bytes, train
 from ..trainers.policy import END, Policy, load_policy, save_policy, scratch_model
 from ..trainers.recipe import Recipe, ScratchModel, parse_recipe
 from ..trainers.run_folder import RunFolder, versions
-from ..trainers.train import choose_device, peak_memory_bytes, train
 
 RESULTS = Path(__file__).parent / "results"
 SHAPES = {

@@ -155,7 +155,7 @@ def train(
         run = RunFolder(runs_folder / (name or loaded.name))
         _make_room(run, overwrite)
     try:
-        from .trainers.train import train as run_training
+        from .trainers.loop import train as run_training
     except ModuleNotFoundError as error:
         raise InputError(f"training needs {error.name}; install it with: pip install 'toolgym[train]'") from error
     plan = {stage.name: stage.steps for stage in loaded.stage}

@@ -167,7 +167,7 @@ def test_an_existing_run_is_not_overwritten_unasked(toolgym, run_folder):
 @pytest.fixture
 def fake_training(monkeypatch, synthetic):
     """Puts a run on disk in no time; returns what `train` was called with."""
-    import toolgym.trainers.train as module
+    import toolgym.trainers.loop as module
 
     calls = []
 

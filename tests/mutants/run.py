@@ -182,14 +182,14 @@ MUTANTS = (
     ),
     Mutant(
         "resume skips tasks",
-        "trainers/train.py",
+        "trainers/loop.py",
         "for step in range(first_step, settings.steps):",
         "for step in range(first_step + (first_step > 0), settings.steps):",
         (f"{RESUME}::test_an_interrupted_run_goes_on_with_the_same_tasks_and_numbers",),
     ),
     Mutant(
         "resume forgets the optimizer",
-        "trainers/train.py",
+        "trainers/loop.py",
         "stage.learner.load_state(learner_state)",
         "pass",
         (f"{RESUME}::test_an_interrupted_run_goes_on_with_the_same_tasks_and_numbers",),

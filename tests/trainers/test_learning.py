@@ -11,7 +11,7 @@ import torch
 from toolgym.agents.trajectory import Role
 from toolgym.trainers.cold_start import ColdStartStage
 from toolgym.trainers.grpo import GrpoStage
-from toolgym.trainers.train import train
+from toolgym.trainers.loop import train
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from toolgym.tools.errors import InputError
+from toolgym.trainers.loop import train
 from toolgym.trainers.run_folder import RunFolder
-from toolgym.trainers.train import train
 
 RECIPE = """
 name = "resumed"
