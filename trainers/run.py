@@ -202,7 +202,13 @@ def make_engine(recipe: Recipe, folder: RunFolder, policy: Policy, device: str) 
         from ..agents.engines.vllm import VllmEngine
 
         save_policy(policy, folder.path / "engine")
-        return VllmEngine(folder.path / "engine", policy.codec, dtype=recipe.dtype)
+        return VllmEngine(
+            folder.path / "engine",
+            policy.codec,
+            dtype=recipe.dtype,
+            slots=recipe.concurrency,
+            device="cuda" if device == "cuda" else "cpu",
+        )
     from ..agents.engines.transformers import TransformersEngine
 
     model = copy.deepcopy(policy.model).to(device=device, dtype=getattr(torch, recipe.dtype))

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import random
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
@@ -82,8 +83,15 @@ def plain_cpu_kernels() -> Iterator[None]:
         layer.cpu_linear = torch.nn.functional.linear
 
     sampler.batched_count_greater_than = lambda x, values: (x >= values).sum(-1)
-    with mock.patch.object(utils, "dispatch_cpu_unquantized_gemm", plain):
-        yield
+    # vLLM looks through the attributes of every loaded module, and dies on the library handle in this one, which
+    # answers to any attribute name. It is loaded wherever numba is (bm25s uses numba where it can).
+    handle = sys.modules.pop("llvmlite.binding.ffi", None)
+    try:
+        with mock.patch.object(utils, "dispatch_cpu_unquantized_gemm", plain):
+            yield
+    finally:
+        if handle is not None:
+            sys.modules["llvmlite.binding.ffi"] = handle
 
 
 @contextlib.contextmanager
