@@ -364,6 +364,10 @@ class _Rollout:
             self.engine.release(f"{play.request.episode_id}/{play.attempt}/{row + 1}")
 
 
+class AllEpisodesFailed(RuntimeError):
+    """The infrastructure lost every episode of a rollout: something is wrong beyond one episode."""
+
+
 def rollout(
     engine: InferenceEngine,
     codec: Codec,
@@ -400,7 +404,7 @@ def rollout(
     Raises:
         InputError: If two requests share an id, or the schedule is deterministic and the environment has a wall-clock
             limit.
-        RuntimeError: If every episode failed; the first error is in the message.
+        AllEpisodesFailed: If every episode failed; the first error is in the message.
     """
     if len({request.episode_id for request in requests}) != len(requests):
         raise InputError("episode ids must be unique within a rollout")
@@ -418,7 +422,7 @@ def rollout(
     run.statistics.tool_seconds = _union_seconds(run.intervals)
     plays = [run.done[index] for index in range(len(requests))]
     if plays and all(play.outcome.failed for play in plays):
-        raise RuntimeError(f"all {len(plays)} episodes failed; the first one with: {plays[0].outcome.error}")
+        raise AllEpisodesFailed(f"all {len(plays)} episodes failed; the first one with: {plays[0].outcome.error}")
     return Rollout([row for play in plays for row in play.rows], run.statistics)
 
 

@@ -51,8 +51,9 @@ class WorldPolicy:
         chain: list[list[str]] = episode.task.metadata["chain"]
         if chain[-1][1] not in self._finishes and stops_early(episode.task, self._stop_early, self._seed):
             chain = chain[:1]
-        done = len(episode.turns)
-        turn = done + 1
+        turn = len(episode.turns) + 1
+        # Where a limit cuts its actions off it is asked again: it has nothing to add after its last step.
+        done = min(turn - 1, len(chain))
         learned = ""
         if done:
             subject, relation, object_ = chain[done - 1]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..agents.engines.base import SamplingParams
-from ..agents.rollout import EpisodeRequest, Rollout, random_seed, rollout
+from ..agents.rollout import AllEpisodesFailed, EpisodeRequest, Rollout, random_seed, rollout
 from ..agents.trajectory import Outcome, Trajectory
 from ..envs.episode import StopReason
 from . import advantages
@@ -124,7 +124,10 @@ class GrpoStage:
         if not again:
             return played
         repeated = [replace(request, episode_id=f"{request.episode_id}-again") for request in requests]
-        second = self._play([request for request in repeated if request.episode_id.removesuffix("-again") in again])
+        try:
+            second = self._play([request for request in repeated if request.episode_id.removesuffix("-again") in again])
+        except AllEpisodesFailed:
+            return played  # lost once more; the first attempts stay, and belong to no group
         kept = [row for row in played.trajectories if row.outcome.episode_id not in again]
         return Rollout([*kept, *second.trajectories], played.statistics.combined(second.statistics))
 

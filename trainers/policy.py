@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from ..agents.encoding import Codec
 from ..agents.engines.base import SamplingParams
@@ -118,6 +119,7 @@ def scratch_model(scratch: ScratchModel, vocabulary: int, end_id: int, seed: int
 
 def save_policy(policy: Policy, folder: Path) -> None:
     """Saves an ordinary Hugging Face checkpoint folder, tokenizer included."""
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # it would tear the live display
     policy.model.save_pretrained(folder)
     policy.codec.tokenizer.save_pretrained(folder)
 

@@ -37,6 +37,7 @@ def run_summary(run: RunFolder) -> dict[str, Any]:
                 "reward_first": next((line["reward_mean"] for line in lines if "reward_mean" in line), None),
                 "reward_last": next((line["reward_mean"] for line in reversed(lines) if "reward_mean" in line), None),
                 "evaluation": scores[-1] if scores else None,
+                "sampler_trainer_logprob_difference": _mean_of("sampler_trainer_logprob_difference", lines),
             }
         )
     return {
@@ -78,5 +79,17 @@ def summary_table(summary: dict[str, Any], report: Path) -> RenderableType:
             Text("–" if evaluation is None else score_text(evaluation), style="green"),
             "–" if evaluation is None else str(evaluation["tasks"]),
         )
+    differences = [
+        f"sampler against trainer in {stage['name']}: {stage['sampler_trainer_logprob_difference']:.1e} nats on average"
+        for stage in summary["stages"]
+        if stage["sampler_trainer_logprob_difference"] is not None
+    ]
     state = "finished" if summary["finished"] else f"not finished; toolgym train --resume {summary['folder']}"
-    return Group(Text(title, style="bold"), table, Text(f"{state}\nreport  {report}\nfolder  {summary['folder']}"))
+    lines = [*differences, state, f"report  {report}", f"folder  {summary['folder']}"]
+    return Group(Text(title, style="bold"), table, Text("\n".join(lines)))
+
+
+def _mean_of(name: str, lines: list[dict[str, Any]]) -> float | None:
+    """Mean of a metric over the steps that have it."""
+    values = [float(line[name]) for line in lines if line.get(name) is not None]
+    return sum(values) / len(values) if values else None

@@ -213,6 +213,7 @@ def evaluate(
     from .agents.evaluation import evaluate as run_evaluation
     from .agents.loading import AgentChoice, engine_name, given, load_agent, load_environment, retrieval_recall
     from .agents.results import EvaluationProgress, evaluation_table
+    from .agents.rollout import AllEpisodesFailed
 
     chosen: dict[str, Any] = {"tasks": tasks, "corpus": corpus, "action_format": format_, "reward": reward}
     chosen["split"] = split
@@ -242,7 +243,7 @@ def evaluate(
                 on_episode=progress.episode,
                 explain=env.oracle_gap if agent == "oracle" else None,
             )
-    except RuntimeError as error:
+    except AllEpisodesFailed as error:
         if endpoint is None:
             raise
         raise InputError(str(error)) from error  # no episode could be played: the server is not what was said
