@@ -256,7 +256,7 @@ def evaluate(
         return _print_json({"environment": env_id, "agent": choice.label, **found, **result.as_json()})
     title = f"{choice.label} on {env_id}, tasks {env.tasks.name}"
     # What an oracle misses is the data's fault, and is listed whole.
-    shown = {"missed_shown": len(result.records)} if agent == "oracle" else {}
+    shown = {"missed_shown": len(result.records)} if agent == "oracle" and not shuffle_answers else {}
     _stdout().print(evaluation_table(result, title, found, **shown))
 
 
