@@ -5,9 +5,9 @@ Engines are imported when they are first used, so that `import toolgym.agents` n
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..tools.lazy import lazy_names
 from .encoding import Codec, TextCodec
 from .engines.base import Generation, GenerationRequest, InferenceEngine, SamplingParams
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .engines.transformers import TransformersEngine
     from .engines.vllm import VllmEngine
 
-_LAZY = {
-    "OpenAIEngine": "openai",
-    "ScriptedEngine": "scripted",
-    "TransformersEngine": "transformers",
-    "VllmEngine": "vllm",
+_HOMES = {
+    "OpenAIEngine": "engines.openai",
+    "ScriptedEngine": "engines.scripted",
+    "TransformersEngine": "engines.transformers",
+    "VllmEngine": "engines.vllm",
 }
 
 __all__ = [
@@ -49,10 +49,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Imports an engine when its name is first used."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".engines.{_LAZY[name]}", __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -16,7 +16,8 @@ from ..envs.task import Task
 from ..tools.errors import InputError
 from .encoding import Codec
 from .engines.base import InferenceEngine, SamplingParams
-from .rollout import EpisodeRequest, RolloutStatistics, Schedule, rollout
+from .rollout import EpisodeRequest, Schedule, rollout
+from .rollout_statistics import RolloutStatistics
 from .trajectory import Outcome, Trajectory
 
 Z_95 = 1.959963984540054

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ from ..envs.episode import Action, Message, StopReason
 from ..tools.errors import InputError
 from .encoding import Codec
 from .engines.base import Generation, GenerationRequest, InferenceEngine, SamplingParams
+from .rollout_statistics import RolloutStatistics, union_seconds
 from .trajectory import Outcome, Role, Segment, Trajectory
 
 Schedule = Literal["fast", "deterministic"]
@@ -39,53 +40,6 @@ class EpisodeRequest:
     task_id: str
     episode_id: str
     group_id: str = ""
-
-
-@dataclass
-class RolloutStatistics:
-    """What a rollout cost.
-
-    Attributes:
-        episodes: Episodes played to an end.
-        failed: Episodes lost to the infrastructure, after retries.
-        retried: Episodes played again after a failure.
-        seconds: Wall time of the rollout.
-        generated_tokens: Tokens sampled.
-        tool_seconds: Wall time during which at least one environment step was running.
-        waiting_seconds: Wall time during which the engine had nothing to do but wait for environments.
-        forks: Rows begun because a chat template rewrote the history.
-        calls: Tool calls by status.
-    """
-
-    episodes: int = 0
-    failed: int = 0
-    retried: int = 0
-    seconds: float = 0.0
-    generated_tokens: int = 0
-    tool_seconds: float = 0.0
-    waiting_seconds: float = 0.0
-    forks: int = 0
-    calls: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Sampled tokens per second of wall time."""
-        return self.generated_tokens / self.seconds if self.seconds else 0.0
-
-    @property
-    def hidden_tool_share(self) -> float:
-        """Share of the tool time during which the engine was decoding (1 when there was no tool time)."""
-        if self.tool_seconds <= 0:
-            return 1.0
-        return max(0.0, 1.0 - self.waiting_seconds / self.tool_seconds)
-
-    def combined(self, other: RolloutStatistics) -> RolloutStatistics:
-        """The statistics of two rollouts, one after the other."""
-        calls = Counter(self.calls) + Counter(other.calls)
-        numbers = {
-            name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__ if name != "calls"
-        }
-        return RolloutStatistics(**numbers, calls=dict(calls))
 
 
 @dataclass
@@ -419,7 +373,7 @@ def rollout(
     finally:
         run.pool.shutdown(wait=True, cancel_futures=True)
     run.statistics.seconds = time.perf_counter() - started
-    run.statistics.tool_seconds = _union_seconds(run.intervals)
+    run.statistics.tool_seconds = union_seconds(run.intervals)
     plays = [run.done[index] for index in range(len(requests))]
     if plays and all(play.outcome.failed for play in plays):
         raise AllEpisodesFailed(f"all {len(plays)} episodes failed; the first one with: {plays[0].outcome.error}")
@@ -448,12 +402,3 @@ def _play_all(
             for play in list(run.done.values())[reported:]:
                 on_episode(play.outcome)
             reported = len(run.done)
-
-
-def _union_seconds(intervals: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of intervals."""
-    total, end = 0.0, float("-inf")
-    for start, stop in sorted(intervals):
-        total += max(0.0, stop - max(start, end))
-        end = max(end, stop)
-    return total

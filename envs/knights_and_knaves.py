@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..tools.errors import InputError
-from .choices import pick_format, pick_reward
+from .choices import pick_format
 from .env import ScriptedPolicy, ToolEnv
 from .episode import Episode, Limits
 from .formats.base import ActionFormat, PromptStyle
@@ -62,7 +62,7 @@ class KnightsAndKnavesEnv(ToolEnv):
         super().__init__(
             loaded,
             action_format=pick_format(action_format, prompt),
-            reward=pick_reward(reward),
+            reward=reward,
             limits=limits,
             render_mode=render_mode,
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..tools.base import ToolCall, ToolStatus
-from .choices import commonest_share, pick_format, pick_reward
+from .choices import commonest_share, pick_format
 from .env import ScriptedPolicy, ToolEnv
 from .episode import Episode, Limits
 from .formats.base import ActionFormat, PromptStyle
@@ -73,7 +73,7 @@ class PythonMathEnv(ToolEnv):
             loaded,
             [PythonTool(isolation=isolation, limits=SandboxLimits(wall_seconds=timeout, cpu_seconds=timeout))],
             action_format=pick_format(action_format, prompt),
-            reward=pick_reward(reward),
+            reward=reward,
             limits=limits,
             render_mode=render_mode,
         )

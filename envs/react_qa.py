@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..tools.base import ToolCall
 from ..tools.errors import InputError
-from .choices import commonest_share, pick_format, pick_reward
+from .choices import commonest_share, pick_format
 from .env import ScriptedPolicy, ToolEnv
 from .episode import Episode, Limits
 from .formats.base import ActionFormat, PromptStyle
@@ -79,7 +79,7 @@ class ReActQAEnv(ToolEnv):
             loaded,
             [WikiTool(_make_pages(corpus, world))],
             action_format=pick_format(action_format, prompt),
-            reward=pick_reward(reward),
+            reward=reward,
             limits=limits or Limits(max_turns=MAX_TURNS),
             render_mode=render_mode,
         )

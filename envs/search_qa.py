@@ -12,7 +12,7 @@ import numpy as np
 
 from ..tools.base import ToolCall
 from ..tools.errors import InputError
-from .choices import commonest_share, pick_format, pick_reward
+from .choices import commonest_share, pick_format
 from .env import ScriptedPolicy, ToolEnv
 from .episode import Limits
 from .formats.base import ActionFormat, PromptStyle
@@ -94,7 +94,7 @@ class SearchQAEnv(ToolEnv):
             loaded,
             [SearchTool(self.retriever, k=k)],
             action_format=pick_format(action_format, prompt),
-            reward=pick_reward(reward),
+            reward=reward,
             limits=limits,
             render_mode=render_mode,
         )

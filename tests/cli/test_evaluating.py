@@ -161,7 +161,7 @@ def test_evaluate_refuses_senseless_numbers(tmp_path):
 
 def test_failed_episodes_are_counted_and_in_no_mean():
     from toolgym.agents.evaluation import EpisodeRecord, EvaluationResult
-    from toolgym.agents.rollout import RolloutStatistics
+    from toolgym.agents.rollout_statistics import RolloutStatistics
 
     def record(task, score, stop="answer"):
         return EpisodeRecord(task, 0, score, score, {}, stop, "?", None, ("a",), 1, {}, {}, 5, 0, 0.1, "dead")
