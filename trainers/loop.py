@@ -107,8 +107,8 @@ def _begin(recipe: Recipe, folder: Path, resume: bool, observer: Observer) -> tu
         torch.set_num_threads(recipe.threads)
     if not resume:
         # Everything that a person may have got wrong is found before the folder is made.
-        make_environment(recipe, recipe.evaluation.options)
         for stage in recipe.stage:
+            make_environment(recipe, {**stage.environment_options, **recipe.evaluation.options})
             env = make_environment(recipe, stage.environment_options)
             if isinstance(stage, ColdStart):
                 demonstrator(env, stage, seed=0)
