@@ -59,7 +59,7 @@ class GrpoStage:
             The step's metrics.
         """
         watch = Stopwatch()
-        engine = self.run.engine()
+        self.run.engine()  # takes over new weights, if the stage before has left any
         watch.lap("sync")
 
         played = self._roll_out(step)
@@ -81,19 +81,12 @@ class GrpoStage:
         waited = min(played.statistics.waiting_seconds, watch.parts["generate"])
         watch.parts["generate"] -= waited
         watch.parts["tools"] = waited
-        metrics |= means.result() | watch.metrics()
-        metrics["trained_tokens"] = float(sum(row.trained_count for row in rows))
-        metrics["optimizer_steps"] = float(len(updates))
-        if updates:
-            metrics["loss"] = float(np.mean([update.loss for update in updates]))
-            metrics["gradient_norm"] = float(np.mean([update.gradient_norm for update in updates]))
-            metrics["lr"] = updates[-1].lr
-        counters = self.run.counters
-        counters.episodes += played.statistics.episodes
-        counters.generated_tokens += played.statistics.generated_tokens
-        counters.trained_tokens += int(metrics["trained_tokens"])
-        del engine
-        return metrics
+        trained_tokens = sum(row.trained_count for row in rows)
+        self.run.counters.episodes += played.statistics.episodes
+        self.run.counters.generated_tokens += played.statistics.generated_tokens
+        self.run.counters.trained_tokens += trained_tokens
+        metrics["trained_tokens"] = float(trained_tokens)
+        return metrics | _update_metrics(updates) | means.result() | watch.metrics()
 
     # Sampling --------------------------------------------------------------------------------------------------
 
@@ -270,6 +263,16 @@ class GrpoStage:
         policy = load_policy(self.run.folder.checkpoints / f"{self.settings.name}-{0:06d}", self.run.recipe.chat)
         policy.model.requires_grad_(False)
         return Learner(policy.model, self.settings.optimizer, 1, device=self.run.device, dtype=self.run.recipe.dtype)
+
+
+def _update_metrics(updates: Sequence[Update]) -> dict[str, float]:
+    """Loss and gradient norm, averaged over the optimizer steps; nothing but their number when there was none."""
+    metrics = {"optimizer_steps": float(len(updates))}
+    if updates:
+        metrics["loss"] = float(np.mean([update.loss for update in updates]))
+        metrics["gradient_norm"] = float(np.mean([update.gradient_norm for update in updates]))
+        metrics["lr"] = updates[-1].lr
+    return metrics
 
 
 def _spread(row: TrainingRow, values: Tensor) -> list[float]:
