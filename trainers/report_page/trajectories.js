@@ -191,6 +191,8 @@ function trajectoryReader(data) {
     + " Point at a token for its id, logprob and advantage.";
   drawList();
   const wanted = Number((location.hash.match(/^#t=(\d+)$/) ?? [])[1] ?? -1);
-  show(rows[wanted] ? wanted : rows.length ? rows.length - 1 : -1);
+  // First shown: the last row that was trained and read an observation; a row that a filter took out says less.
+  const telling = rows.findLastIndex((row) => row.trainable && row.segments.some((one) => one.role === "observation"));
+  show(rows[wanted] ? wanted : telling >= 0 ? telling : rows.length - 1);
   if (rows[wanted]) document.getElementById("episodes").scrollIntoView();
 }
