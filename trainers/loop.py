@@ -85,7 +85,8 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False, observer: Obser
                 run.counters.global_step += 1
                 run.counters.seconds = before + time.perf_counter() - started
                 _log(run, settings.name, done, metrics, board)
-                if step % recipe.trajectories_every == 0 or done == settings.steps:
+                new_rows = step == 0 or isinstance(stage, GrpoStage)  # demonstrations stay the same
+                if new_rows and (step % recipe.trajectories_every == 0 or done == settings.steps):
                     stored = stage.trajectories[: recipe.trajectories_stored]
                     run.folder.write_trajectories(settings.name, done, stored, run.codec)
                 if _due(done, settings.evaluate_every, settings.steps):

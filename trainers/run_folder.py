@@ -99,8 +99,14 @@ class RunFolder:
         return sorted(results, key=lambda result: int(result["global_step"]))
 
     def read_trajectories(self) -> Iterator[dict[str, Any]]:
-        """All stored rows (see `trajectory_record`), in the order of their files' steps."""
-        for path in sorted(self.trajectories.glob("*.jsonl.gz"), key=_file_step):
+        """All stored rows (see `trajectory_record`), in the order of the stages and their steps."""
+        order = {stage.name: position for position, stage in enumerate(self.recipe().stage)}
+
+        def place(path: Path) -> tuple[int, str, int]:
+            stage, _, step = path.name.removesuffix(".jsonl.gz").rpartition("-")
+            return order.get(stage, len(order)), stage, int(step)
+
+        for path in sorted(self.trajectories.glob("*.jsonl.gz"), key=place):
             with gzip.open(path, "rt", encoding="utf-8") as lines:
                 for line in lines:
                     yield json.loads(line)
@@ -190,10 +196,6 @@ def versions() -> dict[str, Any]:
         except PackageNotFoundError:
             found[package] = None
     return found
-
-
-def _file_step(path: Path) -> tuple[float, str]:
-    return path.stat().st_mtime, path.name
 
 
 def _without_none(value: Any) -> Any:
