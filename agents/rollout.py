@@ -68,7 +68,6 @@ class _Play:
     history: list[Message] = field(default_factory=list)
     tools: tuple[dict[str, Any], ...] = ()
     generation: Generation | None = None
-    prompt_tokens: int = 0
     turn: int = 0
     attempt: int = 0
     started: float = 0.0
@@ -85,7 +84,6 @@ class _Play:
     def begin_row(self, token_ids: tuple[int, ...]) -> None:
         """Starts a row whose tokens so far are context."""
         self.rows.append(Trajectory(self.outcome, [Segment(Role.PROMPT, token_ids, turn=self.turn)], len(self.rows)))
-        self.prompt_tokens = len(token_ids)
 
 
 class _Rollout:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self
 import gymnasium as gym
 from gymnasium.error import ResetNeeded
 
-from ..tools.base import Tool, ToolResult, ToolStatus
+from ..tools.base import Tool, ToolResult
 from ..tools.errors import InputError
 from ..tools.output import MINIMUM_CAP, keep_ends
 from ..tools.runtime import ToolRuntime
@@ -345,8 +345,3 @@ class ToolEnv(gym.Env[str, str]):
         if self._runtime is not None:
             self._runtime.close()
             self._runtime = None
-
-
-def failed_calls(episode: Episode) -> int:
-    """Tool calls of an episode that did not end well."""
-    return sum(result.status is not ToolStatus.OK for turn in episode.turns for result in turn.results)

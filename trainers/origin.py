@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .recipe import Recipe
+from .recipe import Recipe, environment_arguments
 from .run_folder import RunFolder
 
 
@@ -19,16 +19,5 @@ def run_of_checkpoint(folder: str | Path) -> RunFolder | None:
 
 def evaluation_options(recipe: Recipe) -> dict[str, Any]:
     """The options of the environment in which a run evaluates itself after its last stage."""
-    named = {
-        "action_format": recipe.action_format,
-        "reward": recipe.reward,
-        "tasks": recipe.tasks,
-        "corpus": recipe.corpus,
-    }
-    options = {key: value for key, value in named.items() if value is not None}
-    return {
-        **options,
-        **recipe.environment_options,
-        **recipe.stage[-1].environment_options,
-        **recipe.evaluation.options,
-    }
+    last = recipe.stage[-1]
+    return environment_arguments(recipe, {**last.environment_options, **recipe.evaluation.options})

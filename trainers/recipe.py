@@ -176,6 +176,23 @@ class Recipe(_Strict):
         return self
 
 
+def environment_arguments(recipe: Recipe, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a recipe's environment.
+
+    Args:
+        recipe: Names what is set for the whole run.
+        options: Override that (a stage's options, those of the evaluation).
+    """
+    named = {
+        "action_format": recipe.action_format,
+        "reward": recipe.reward,
+        "tasks": recipe.tasks,
+        "corpus": recipe.corpus,
+    }
+    given = {key: value for key, value in named.items() if value is not None}
+    return {**given, **recipe.environment_options, **options}
+
+
 def recipe_names() -> list[str]:
     """Names of the recipes that ship with toolgym."""
     return sorted(path.stem for path in RECIPES.glob("*.toml"))

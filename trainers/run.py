@@ -21,7 +21,7 @@ from .batching import TrainingRow
 from .learner import Learner
 from .policy import Policy, save_policy
 from .progress import Observer
-from .recipe import Recipe, StageBase
+from .recipe import Recipe, StageBase, environment_arguments
 from .run_folder import RunFolder
 
 _WEIGHT_TOLERANCE = {"float32": 5e-3, "bfloat16": 0.25}
@@ -182,14 +182,7 @@ def make_environment(recipe: Recipe, options: Mapping[str, Any]) -> ToolEnv:
         recipe: Names it.
         options: Override the run's own options (a stage's, or those of the evaluation).
     """
-    named = {
-        "action_format": recipe.action_format,
-        "reward": recipe.reward,
-        "tasks": recipe.tasks,
-        "corpus": recipe.corpus,
-    }
-    given = {key: value for key, value in named.items() if value is not None}
-    env = make_env(recipe.environment, **{**given, **recipe.environment_options, **options})
+    env = make_env(recipe.environment, **environment_arguments(recipe, options))
     if recipe.limits:
         known = {name: getattr(env.limits, name) for name in Limits.__dataclass_fields__}
         env.limits = Limits(**{**known, **recipe.limits})

@@ -9,7 +9,6 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -87,7 +86,7 @@ def plain_cpu_kernels() -> Iterator[None]:
     # answers to any attribute name. It is loaded wherever numba is (bm25s uses numba where it can).
     handle = sys.modules.pop("llvmlite.binding.ffi", None)
     try:
-        with mock.patch.object(utils, "dispatch_cpu_unquantized_gemm", plain):
+        with _replaced(utils, "dispatch_cpu_unquantized_gemm", plain):
             yield
     finally:
         if handle is not None:
@@ -108,6 +107,17 @@ def untouched_process_state() -> Iterator[None]:
         torch.set_num_threads = set_num_threads
 
 
+@contextlib.contextmanager
+def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    """Puts another function into one of vLLM's modules for a while."""
+    original = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
+
+
 def shut_down(engine: Any, *, last: bool, foreign_group: bool) -> None:
     """Shuts an engine down and leaves to others what they share with it.
 
@@ -121,7 +131,7 @@ def shut_down(engine: Any, *, last: bool, foreign_group: bool) -> None:
 
     if last and not foreign_group:
         return engine.engine_core.shutdown()  # type: ignore[no-any-return]
-    with mock.patch.object(core, "cleanup_dist_env_and_memory", gc.collect):
+    with _replaced(core, "cleanup_dist_env_and_memory", gc.collect):
         engine.engine_core.shutdown()
     if last:
         destroy_model_parallel()
