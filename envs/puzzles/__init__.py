@@ -1,0 +1,1 @@
+"""Puzzles that never run out: seeded generators, verifiers, tools."""

@@ -1,0 +1,266 @@
+"""What a puzzle family is: a generator, a verifier, partial credit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
+
+from ...tools.adapters import ToolLike
+from ...tools.base import ToolCall
+from ...tools.errors import InputError
+from ...tools.runtime import ToolRuntime
+from ..choices import pick_format
+from ..env import ScriptedPolicy, ToolEnv
+from ..episode import Episode, Limits, RewardResult
+from ..formats.base import ActionFormat, PromptStyle
+from ..reward import RewardFunction
+from ..sources import TaskSource, load_tasks
+from ..task import Task, TaskSet
+from .board import BoardTool
+from .draws import Draws
+
+Difficulty = float | tuple[float, float]
+"""A difficulty in [0, 1], or the range that each task's difficulty is drawn from."""
+Split = Literal["train", "test"]
+
+MOST_UNSOLVED = 0.95
+"""The highest partial credit of an answer that does not solve its puzzle."""
+_DIFFICULTY_STREAM = 0x64696666  # keeps the draw of a task's difficulty apart from the draws of the task
+
+
+class Judgement(NamedTuple):
+    """What a puzzle family says of an episode or an answer.
+
+    Attributes:
+        solved: Whether the puzzle is solved.
+        credit: Partial credit in [0, 1]; 1 exactly where it is solved.
+    """
+
+    solved: bool
+    credit: float
+
+
+class PuzzleEnv(ToolEnv):
+    """A family of generated puzzles whose answers are verified.
+
+    A family defines `family`, `make`, `verify`, `partial_credit` and `guess_chance`; where the oracle's answer is not
+    the first of the task's answers, `solution`; where it has a tool of its own, `board` and `next_call`. All of these
+    are class methods over a `Task`, so that a reward needs no environment.
+
+    Args:
+        tasks: None for generated puzzles; otherwise rows (a path, `hf:org/name`, an iterable of mappings) or a
+            `TaskSet`.
+        difficulty: Of generated puzzles: a number in [0, 1], or a range `(low, high)` from which each puzzle's own is
+            drawn.
+        size: How many puzzles are generated; None for as many as are asked for.
+        task_seed: Which puzzles are generated. Puzzle `i` depends on the seed, the split, the difficulty and `i` alone.
+        split: `train` or `test`, which have no stream of draws in common; of a folder or data set, which split.
+        tools: Tools to offer beside the puzzle's own board; None for what the family offers.
+        action_format: Name or instance of the wire language; None for the family's usual one.
+        reward: `puzzle` (1 if solved, else 0), `partial_credit` (the credit itself), another reward's name, or an
+            instance.
+        prompt: `full` or `question`; for a format given by name.
+        limits: Bounds of an episode; None for the family's usual ones.
+        render_mode: `ansi` or None.
+
+    Raises:
+        InputError: If an option is out of range, or the rows cannot be read.
+    """
+
+    family: ClassVar[str]
+    default_format: ClassVar[str] = "think_answer"
+    default_limits: ClassVar[Limits | None] = None
+    default_tools: ClassVar[Sequence[ToolLike]] = ()
+    board: ClassVar[BoardTool | None] = None
+    """The tool through which the puzzle is played, if it has one."""
+    thought: ClassVar[str] = "I worked it out."
+    """What the oracle writes as its thought."""
+
+    def __init__(
+        self,
+        tasks: TaskSource | None = None,
+        *,
+        difficulty: Difficulty = 0.5,
+        size: int | None = None,
+        task_seed: int = 0,
+        split: Split = "train",
+        tools: Sequence[ToolLike] | None = None,
+        action_format: str | ActionFormat | None = None,
+        reward: str | RewardFunction = "puzzle",
+        prompt: PromptStyle = "full",
+        limits: Limits | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if tasks is None:
+            loaded = self.generate(difficulty, size, task_seed, split)
+            guess_rate = self.guess_chance(self.make(0, 0, _bounds(difficulty)[0]))
+        else:
+            loaded = load_tasks(tasks, self.task_from_row, split)
+            guess_rate = sum(map(self.guess_chance, loaded)) / len(loaded)
+        offered = self.default_tools if tools is None else tools
+        super().__init__(
+            loaded,
+            offered if self.board is None else [self.board, *offered],
+            action_format=pick_format(action_format or self.default_format, prompt),
+            reward=self.rewards().get(reward, reward) if isinstance(reward, str) else reward,
+            limits=limits or self.default_limits,
+            render_mode=render_mode,
+        )
+        self.guess_rate = guess_rate
+
+    # What a family defines ------------------------------------------------------------------------------------
+
+    @classmethod
+    def make(cls, seed: int, index: int, difficulty: float) -> Task:
+        """Generates a puzzle, whose id and difficulty are filled in by the caller.
+
+        Args:
+            seed: Seed of the sequence.
+            index: Position in it; the puzzle depends on nothing but the three arguments (`Draws(seed, index)`).
+            difficulty: In [0, 1].
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def verify(cls, answer: str, task: Task) -> bool:
+        """Whether an answer solves a puzzle. Never raises, whatever the text."""
+        raise NotImplementedError
+
+    @classmethod
+    def partial_credit(cls, answer: str, task: Task) -> float:
+        """How near an answer comes, in [0, 1]; 1 exactly where `verify` holds, else `MOST_UNSOLVED` at most."""
+        raise NotImplementedError
+
+    @classmethod
+    def guess_chance(cls, task: Task) -> float:
+        """The highest chance to solve a puzzle by guessing, from the size of what can be answered."""
+        raise NotImplementedError
+
+    @classmethod
+    def task_from_row(cls, row: Mapping[str, Any], default_id: str) -> Task:
+        """A task of a row with `question`, `answers` and the `metadata` of a generated puzzle.
+
+        Raises:
+            KeyError: If one of them is missing.
+        """
+        answers = tuple(map(str, row["answers"]))
+        return Task(str(row.get("id", default_id)), str(row["question"]), answers, dict(row["metadata"]))
+
+    @classmethod
+    def judge(cls, episode: Episode) -> Judgement:
+        """What an episode achieved: by its answer; a family with a board may look at what the board returned."""
+        answer = episode.answer
+        if answer is None:
+            return Judgement(False, 0.0)
+        if cls.verify(answer, episode.task):
+            return Judgement(True, 1.0)
+        return Judgement(False, cls.partial_credit(answer, episode.task))
+
+    @classmethod
+    def rewards(cls) -> Mapping[str, RewardFunction]:
+        """The family's own rewards by name."""
+        return {
+            "puzzle": RewardFunction("puzzle", partial(_solved, cls)),
+            "partial_credit": RewardFunction("partial_credit", partial(_credit, cls), wrong_ceiling=MOST_UNSOLVED),
+        }
+
+    def solution(self, task: Task) -> str:
+        """The answer that the oracle gives."""
+        return task.answers[0]
+
+    def next_call(self, episode: Episode) -> ToolCall | None:
+        """The oracle's next call, or None when it is ready to answer."""
+        del episode
+        return None
+
+    # What follows from it -------------------------------------------------------------------------------------
+
+    @classmethod
+    def generate(
+        cls, difficulty: Difficulty = 0.5, size: int | None = None, task_seed: int = 0, split: Split = "train"
+    ) -> TaskSet:
+        """The generated puzzles of a seed and a split, made when they are asked for.
+
+        Raises:
+            InputError: If an option is out of range.
+        """
+        if split not in get_args(Split):
+            raise InputError(f"generated puzzles have the splits 'train' and 'test', not {split!r}")
+        if task_seed < 0 or (size is not None and size < 1):
+            raise InputError(f"task_seed must be at least 0 and size at least 1, not {task_seed} and {size}")
+        name = f"{cls.family}-{split}-{task_seed}"
+        seed = 2 * task_seed + (split == "test")
+        return TaskSet.generate(_Generator(cls, _bounds(difficulty), name), size, seed, name)
+
+    def score(self, episode: Episode) -> float:
+        """1 if the puzzle is solved."""
+        return float(self.judge(episode).solved)
+
+    def oracle(self) -> ScriptedPolicy:
+        """Plays the board as a careful player does, and gives the solution."""
+
+        def act(episode: Episode) -> str:
+            turn, call = len(episode.turns) + 1, self.next_call(episode)
+            if call is not None:
+                return self.action_format.write_call(self.thought, call, turn)
+            return self.action_format.write_answer(self.thought, self.solution(episode.task), turn)
+
+        return act
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Starts an episode, with the task's puzzle on the board. Arguments and result as in `ToolEnv.reset`."""
+        observation, info = super().reset(seed=seed, options=options)
+        if self.board is not None:
+            self._close_runtime()
+            self._runtime = ToolRuntime([self.board.bound(self.episode.task), *self.tools[1:]])
+        return observation, info
+
+
+def level(difficulty: float, low: int, high: int) -> int:
+    """A whole number from `low` (at difficulty 0) to `high` (at difficulty 1), in equal steps."""
+    return low + min(int(difficulty * (high - low + 1)), high - low)
+
+
+@dataclass(frozen=True)
+class _Generator:
+    """Makes the tasks of a set; a class so that task sets can be pickled."""
+
+    family: type[PuzzleEnv]
+    bounds: tuple[float, float]
+    name: str
+
+    def __call__(self, seed: int, index: int) -> Task:
+        low, high = self.bounds
+        difficulty = low
+        if high > low:
+            difficulty += (high - low) * Draws(seed, index, _DIFFICULTY_STREAM).below(10_001) / 10_000
+        task = self.family.make(seed, index, difficulty)
+        return replace(task, id=f"{self.name}-{index}", metadata={**task.metadata, "difficulty": difficulty})
+
+
+def _bounds(difficulty: Any) -> tuple[float, float]:
+    given = tuple(difficulty) if isinstance(difficulty, list | tuple) else (difficulty, difficulty)
+    numbers = all(isinstance(bound, int | float) and not isinstance(bound, bool) for bound in given)
+    if len(given) != 2 or not numbers or not 0 <= given[0] <= given[1] <= 1:
+        raise InputError(f"difficulty must be a number in [0, 1], or a range (low, high) in it, not {difficulty!r:.80}")
+    return float(given[0]), float(given[1])
+
+
+def _solved(family: type[PuzzleEnv], episode: Episode) -> RewardResult:
+    judgement = family.judge(episode)
+    return RewardResult(float(judgement.solved), _terms(judgement, episode))
+
+
+def _credit(family: type[PuzzleEnv], episode: Episode) -> RewardResult:
+    judgement = family.judge(episode)
+    return RewardResult(judgement.credit, _terms(judgement, episode))
+
+
+def _terms(judgement: Judgement, episode: Episode) -> dict[str, float]:
+    return {
+        "solved": float(judgement.solved),
+        "partial_credit": judgement.credit,
+        "answered": float(episode.answer is not None),
+    }
