@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from .simulated_search import SimulatedSearch, SimulatedSearchTool
     from .statistics import ToolStatistics
     from .web_search import WebSearchTool
-    from .wiki import PageStore, WikiTool
+    from .wiki import WikiTool
+    from .wiki_pages import PageStore
+    from .wiki_text import WikiText
 
 _HOMES = {
     "Cassette": "cassettes",
     "FunctionTool": "decorator",
     "McpServer": "mcp_config",
     "McpTools": "mcp_client",
-    "PageStore": "wiki",
+    "PageStore": "wiki_pages",
     "PythonTool": "python",
     "SearchTool": "search",
     "SimulatedSearch": "simulated_search",
@@ -39,6 +41,7 @@ _HOMES = {
     "ToolRuntime": "runtime",
     "ToolStatistics": "statistics",
     "WebSearchTool": "web_search",
+    "WikiText": "wiki_text",
     "WikiTool": "wiki",
     "as_tool": "adapters",
     "calculator": "arithmetic",
@@ -72,6 +75,7 @@ __all__ = [
     "ToolUnavailable",
     "TransientError",
     "WebSearchTool",
+    "WikiText",
     "WikiTool",
     "as_tool",
     "calculator",
