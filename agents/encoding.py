@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..envs.episode import Message
+from ..envs.episode import Message, ObservationCut
 from ..tools.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,14 +106,20 @@ class Codec:
             self.tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         )
 
-    def truncate(self, text: str, max_tokens: int) -> str:
-        """The text shortened to at most `max_tokens` tokens; the head and the tail are kept, what was cut is said.
+    def truncate(self, text: str, max_tokens: int, keep: ObservationCut = "ends") -> str:
+        """The text shortened to at most `max_tokens` tokens.
 
-        When not even the notice fits, the head alone is kept.
+        Args:
+            text: The text.
+            max_tokens: Cap.
+            keep: `ends` keeps the head and the tail and says what was cut, if there is room to say it; `head` keeps the
+                head alone.
         """
         ids = self.encode_text(text)
         if len(ids) <= max_tokens:
             return text
+        if keep == "head":
+            return self._head(ids, max_tokens)
         notice = f"\n[... {len(ids) - max_tokens} tokens or more omitted ...]\n"
         room = max_tokens - len(self.encode_text(notice))
         if room < 2:

@@ -336,7 +336,10 @@ def evaluate(
             raise InputError(f"{name} must be at least 1, not {value}")
     if limit is not None and limit < 1:
         raise InputError(f"limit must be at least 1, not {limit}")
-    ids = [task.id for task in env.tasks] if task_ids is None else [env.tasks.by_id(one).id for one in task_ids]
+    if task_ids is None and limit is None and env.tasks.endless:
+        raise InputError(f"the tasks of {env.tasks.name} never run out; say how many to play with limit")
+    tasks = env.tasks if limit is None else env.tasks.head(limit)
+    ids = [task.id for task in tasks] if task_ids is None else [env.tasks.by_id(one).id for one in task_ids]
     requests = [
         EpisodeRequest(task_id, f"{task_id}#{sample}", task_id) for task_id in ids[:limit] for sample in range(samples)
     ]

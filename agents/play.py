@@ -118,7 +118,7 @@ class Player:
                 if not command:
                     return "\n".join(written)
                 written.append(line)
-                if line.rstrip().endswith(self.env.action_format.stop or ("\0",)):
+                if line.rstrip().endswith(self.env.stop or ("\0",)):
                     return "\n".join(written).rstrip()
             self._mark(written)
         return "\n".join(written) if written else None

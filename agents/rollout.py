@@ -234,7 +234,7 @@ class _Rollout:
         sampling = replace(
             self.sampling,
             max_tokens=min(turn_cap, room),
-            stop=play.env.action_format.stop,
+            stop=play.env.stop,
             seed=random_seed(self.seed, play.request.episode_id, play.attempt, play.turn),
         )
         request = GenerationRequest(
@@ -259,7 +259,7 @@ class _Rollout:
         play.outcome.action_tokens += len(generation.token_ids)
         play.outcome.surplus_characters += generation.surplus_characters
         self.statistics.generated_tokens += len(generation.token_ids)
-        action = Action(generation.text, generation.finish_reason)
+        action = Action(generation.text, generation.finish_reason, len(generation.token_ids))
         if generation.finish_reason == "length" and self.room(play) < 1:
             self.cut_off(play, action)
         else:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
+from ..tools.base import FunctionSchema
+from ..tools.errors import InputError
 from .formats.base import ActionFormat, PromptStyle
 from .reward import RewardFunction
 from .task import TaskSet
@@ -20,6 +23,24 @@ def pick_format(action_format: str | ActionFormat, prompt: PromptStyle) -> Actio
     from .formats import action_format as make_format
 
     return make_format(action_format, prompt)
+
+
+def check_format(action_format: ActionFormat, functions: Sequence[FunctionSchema]) -> None:
+    """Checks that calls of all functions can be written in a format.
+
+    Raises:
+        InputError: If one cannot; names the formats that can.
+    """
+    missing = [function.name for function in functions if not action_format.expresses(function)]
+    if not missing:
+        return
+    from .formats import FORMATS
+
+    able = [name for name, form in FORMATS.items() if all(map(form().expresses, functions))]
+    raise InputError(
+        f"format {action_format.name!r} cannot express calls of {', '.join(missing)}; "
+        f"formats that can: {', '.join(sorted(able)) or 'none'}"
+    )
 
 
 def pick_reward(reward: str | RewardFunction) -> RewardFunction:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import gymnasium as gym
 from gymnasium.error import ResetNeeded
 
 from ..tools.adapters import ToolLike, as_tool
-from ..tools.base import Tool, ToolResult, ToolStatus
+from ..tools.base import FunctionSchema, Tool, ToolResult, ToolStatus
 from ..tools.errors import InputError
 from ..tools.output import MINIMUM_CAP, keep_ends
 from ..tools.policy import changed_policy
 from ..tools.runtime import ToolRuntime
-from .choices import pick_format, pick_reward
-from .episode import Action, Episode, Limits, Message, ParsedAction, RewardResult, StopReason, Turn
+from .choices import check_format, pick_format, pick_reward
+from .episode import Action, Episode, Limits, Message, ObservationCut, ParsedAction, RewardResult, StopReason, Turn
 from .episode import FormatFault as Fault
 from .formats.base import ActionFormat, Cut
 from .reward import RewardFunction
@@ -25,6 +26,8 @@ from .spaces import TextSpace
 from .task import Task, TaskSet
 
 Step = tuple[str, float, bool, bool, dict[str, Any]]
+LimitsChoice = Limits | Literal["published"] | None
+"""Bounds, those of the format's published system, or (None) those of them that need no tokenizer."""
 ScriptedPolicy = Callable[[Episode], str]
 """Writes the next action of an episode. It sees the task's answers: oracles and demonstrators, never a model."""
 
@@ -32,8 +35,8 @@ ScriptedPolicy = Callable[[Episode], str]
 class Truncator(Protocol):
     """Shortens a text to a number of tokens; only the rollout has a tokenizer to make one."""
 
-    def __call__(self, text: str, max_tokens: int) -> str:
-        """The text, or a shortened form of at most `max_tokens` tokens."""
+    def __call__(self, text: str, max_tokens: int, keep: ObservationCut = "ends") -> str:
+        """The text, or a shortened form of at most `max_tokens` tokens: its ends, or its head alone."""
 
 
 class ToolEnv(gym.Env[str, str]):
@@ -49,8 +52,12 @@ class ToolEnv(gym.Env[str, str]):
             Tools are shared between environments; sessions are not.
         action_format: The wire language, by name or as an instance.
         reward: What a trainer optimises, by name or as an instance.
-        limits: Bounds of an episode.
+        limits: Bounds of an episode. By default those of the format's published system that need no tokenizer;
+            `"published"` takes all of them.
         render_mode: `ansi` or None.
+
+    Raises:
+        InputError: If a name is unknown, a bound makes no sense, or the format cannot express the tools.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
@@ -64,25 +71,28 @@ class ToolEnv(gym.Env[str, str]):
         *,
         action_format: str | ActionFormat,
         reward: str | RewardFunction = "exact_match",
-        limits: Limits | None = None,
+        limits: LimitsChoice = None,
         render_mode: str | None = None,
     ) -> None:
         if render_mode not in (None, "ansi"):
             raise InputError(f"render_mode must be None or 'ansi', not {render_mode!r}")
-        cap = limits.max_observation_characters if limits is not None else None
-        if cap is not None and cap < MINIMUM_CAP:
-            raise InputError(f"limits.max_observation_characters is {cap}; give at least {MINIMUM_CAP}, or None")
         self.tasks = tasks
         self.tools = tuple(as_tool(tool) for tool in tools)
         self.action_format = pick_format(action_format, "full")
+        check_format(self.action_format, self.functions)
         self.reward_function = pick_reward(reward)
-        self.limits = limits or Limits()
+        self.limits = _pick_limits(limits, self.action_format)
         self.render_mode = render_mode
         self.observation_space = TextSpace()
         self.action_space = TextSpace()
         self.truncator: Truncator | None = None
         self._episode: Episode | None = None
         self._runtime: ToolRuntime | None = None
+
+    @property
+    def functions(self) -> tuple[FunctionSchema, ...]:
+        """All functions of all tools, in order."""
+        return tuple(function for tool in self.tools for function in tool.functions)
 
     def tool(self, function: str) -> Tool:
         """The tool that has a function.
@@ -142,6 +152,11 @@ class ToolEnv(gym.Env[str, str]):
         return self.oracle()
 
     # Gymnasium ------------------------------------------------------------------------------------------------
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Strings after which the generation of the next action stops."""
+        return self.action_format.final_stop if self._calls_are_over() else self.action_format.stop
 
     @property
     def episode(self) -> Episode:
@@ -204,14 +219,16 @@ class ToolEnv(gym.Env[str, str]):
             raise ResetNeeded(f"the episode ended ({episode.stop_reason.value}); call reset() before the next step")
         action = action if isinstance(action, Action) else Action(action)
         parsed = self._parse(action)
-        episode.messages.append({"role": "assistant", "content": str(action)})
+        episode.messages.append(self.action_format.assistant_message(action, parsed))
         if parsed.answer is not None:
             episode.turns.append(Turn(action, parsed))
             return self._finish(StopReason.ANSWER)
-        if not parsed.calls and not self.action_format.retry_on_fault:
+        if not parsed.calls and parsed.reply is None:
+            without_calls = self._last_turn() and not self.limits.last_turn_calls
             episode.turns.append(Turn(action, parsed))
-            cut_off = action.finish_reason == "length"
-            return self._finish(StopReason.MAX_TOKENS if cut_off else StopReason.NO_ACTION)
+            if action.finish_reason == "length":
+                return self._finish(StopReason.MAX_TOKENS)
+            return self._finish(StopReason.MAX_TURNS if without_calls else StopReason.NO_ACTION)
         return self._continue(action, parsed)
 
     def truncate(self, reason: StopReason, action: Action | None = None) -> Step:
@@ -235,7 +252,7 @@ class ToolEnv(gym.Env[str, str]):
             raise ResetNeeded(f"the episode ended already ({self.episode.stop_reason.value})")
         if action is not None:
             parsed = self._parse(action)
-            self.episode.messages.append({"role": "assistant", "content": str(action)})
+            self.episode.messages.append(self.action_format.assistant_message(action, parsed))
             self.episode.turns.append(Turn(action, parsed))
             if parsed.answer is not None:
                 reason = StopReason.ANSWER
@@ -287,31 +304,49 @@ class ToolEnv(gym.Env[str, str]):
 
     # Inside ---------------------------------------------------------------------------------------------------
 
+    def _calls_are_over(self) -> bool:
+        """Whether the next action is read for its answer alone."""
+        limits = self.limits
+        if self._episode is None:
+            return False
+        if not limits.last_turn_calls and self._last_turn():
+            return True
+        return limits.surplus_calls == "ignore" and self.episode.call_count >= (limits.max_calls or 0)
+
+    def _last_turn(self) -> bool:
+        """Whether the next action is the last that the limits allow."""
+        return self.limits.max_turns is not None and len(self.episode.turns) + 1 >= self.limits.max_turns
+
     def _parse(self, action: Action) -> ParsedAction:
-        parsed = self.action_format.parse(action)
+        wire = self.action_format
+        assert self._runtime is not None
+        parsed = (wire.parse_final if self._calls_are_over() else wire.parse)(action, self._runtime.functions)
         faults = list(parsed.faults)
         # Judged here for every format, by provenance: what stands in an action was written by the agent.
-        if self.action_format.forged(action) and Fault.FORGED_OBSERVATION not in faults:
+        if wire.forged(action) and Fault.FORGED_OBSERVATION not in faults:
             faults.append(Fault.FORGED_OBSERVATION)
         if not parsed.calls and parsed.answer is None and not faults:
             faults.append(Fault.NO_ACTION)
-        return ParsedAction(parsed.text, parsed.surplus, parsed.calls, parsed.answer, tuple(faults))
+        return replace(parsed, faults=tuple(faults)) if len(faults) != len(parsed.faults) else parsed
 
     def _continue(self, action: Action, parsed: ParsedAction) -> Step:
-        episode = self.episode
+        episode, wire = self.episode, self.action_format
         results = self._run(parsed)
-        over_budget = len(results) < len(parsed.calls)
         calls = parsed.calls[: len(results)]
-        if over_budget:
+        if len(calls) < len(parsed.calls):
             episode.turns.append(Turn(action, parsed, results))
             return self._finish(StopReason.MAX_CALLS)
+        answer = wire.result_answer(results)
+        if answer is not None:
+            episode.turns.append(Turn(action, replace(parsed, answer=answer), results))
+            return self._finish(StopReason.ANSWER)
         if parsed.calls:
-            observation = self.action_format.render(calls, results, self._cut)
-            messages = self.action_format.render_messages(calls, results, self._cut)
+            observation = wire.render(calls, results, self._cut)
+            messages = wire.render_messages(calls, results, self._cut)
         else:
-            observation = self.action_format.fault_text(parsed)
+            observation = wire.render_reply(parsed)
             messages = [{"role": "user", "content": observation}]
-        last = self.limits.max_turns is not None and len(episode.turns) + 1 >= self.limits.max_turns
+        last = self._last_turn()
         episode.turns.append(Turn(action, parsed, results, "" if last else observation))
         if last:
             return self._finish(StopReason.MAX_TURNS)
@@ -322,19 +357,21 @@ class ToolEnv(gym.Env[str, str]):
         return observation[len(written) :], 0.0, False, False, self._info(messages)
 
     def _run(self, parsed: ParsedAction) -> tuple[ToolResult, ...]:
+        if not parsed.calls:
+            return ()
         assert self._runtime is not None
-        calls, most = parsed.calls, self.limits.max_calls
-        left = len(calls) if most is None else max(0, most - self.episode.call_count)
+        calls, limits = parsed.calls, self.limits
+        left = len(calls) if limits.max_calls is None else max(0, limits.max_calls - self.episode.call_count)
         results = tuple(self._runtime.call(call) for call in calls[:left])
-        if self.limits.surplus_calls == "truncate":
+        if limits.surplus_calls == "truncate" or left >= len(calls):
             return results
         # An action with one call too many keeps what the others found.
-        refusal = ToolResult(ToolStatus.BUDGET, f"No tool calls are left: the limit of {most} is reached.")
+        refusal = ToolResult(ToolStatus.BUDGET, f"No tool calls are left: the limit of {limits.max_calls} is reached.")
         return results + (refusal,) * len(calls[left:])
 
     @property
     def _cut(self) -> Cut:
-        limits = self.limits
+        limits, keep = self.limits, self.limits.observation_cut
         if limits.max_observation_tokens is not None and self.truncator is None:
             raise InputError(
                 "limits.max_observation_tokens needs a tokenizer, which only a rollout has; "
@@ -342,10 +379,11 @@ class ToolEnv(gym.Env[str, str]):
             )
 
         def cut(text: str) -> str:
-            if limits.max_observation_characters is not None:
-                text = keep_ends(text, limits.max_observation_characters).text
+            most = limits.max_observation_characters
+            if most is not None:
+                text = text[:most] if keep == "head" else keep_ends(text, most).text
             if limits.max_observation_tokens is not None and self.truncator is not None:
-                text = self.truncator(text, limits.max_observation_tokens)
+                text = self.truncator(text, limits.max_observation_tokens, keep)
             return text
 
         return cut
@@ -376,9 +414,20 @@ class ToolEnv(gym.Env[str, str]):
         info["answer"] = episode.answer
         info["stop_reason"] = reason.value
         self._close_runtime()
-        return "", float(result.reward), reason.terminated, not reason.terminated, info
+        said = self.action_format.closing_text(result.reward) if reason is StopReason.ANSWER else ""
+        return said, float(result.reward), reason.terminated, not reason.terminated, info
 
     def _close_runtime(self) -> None:
         if self._runtime is not None:
             self._runtime.close()
             self._runtime = None
+
+
+def _pick_limits(limits: LimitsChoice, wire: ActionFormat) -> Limits:
+    if isinstance(limits, str) and limits != "published":
+        raise InputError(f"limits must be Limits, None or 'published', not {limits!r}")
+    picked = wire.limits.of_environment() if limits is None else wire.limits if limits == "published" else limits
+    cap = picked.max_observation_characters
+    if cap is not None and cap < MINIMUM_CAP:
+        raise InputError(f"limits.max_observation_characters is {cap}; give at least {MINIMUM_CAP}, or None")
+    return picked

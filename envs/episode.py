@@ -15,7 +15,8 @@ Message = dict[str, Any]
 """One OpenAI chat message: `role`, `content`, and further keys that a format needs."""
 
 FinishReason = Literal["stop", "eos", "length"]
-SurplusCalls = Literal["truncate", "answer"]
+SurplusCalls = Literal["truncate", "answer", "ignore"]
+ObservationCut = Literal["ends", "head"]
 
 
 class Action(str):
@@ -24,18 +25,21 @@ class Action(str):
     Attributes:
         finish_reason: `stop` (a stop string, or a plain `str`), `eos` (the model ended its turn) or `length` (cut by
             a token limit).
+        token_count: Tokens that were sampled for it; None where nobody counted (scripted play).
     """
 
     finish_reason: FinishReason
+    token_count: int | None
 
-    def __new__(cls, text: str, finish_reason: FinishReason = "stop") -> Action:
-        """An action with its text and the reason why generation ended."""
+    def __new__(cls, text: str, finish_reason: FinishReason = "stop", token_count: int | None = None) -> Action:
+        """An action with its text, the reason why generation ended, and the tokens that it took."""
         action = super().__new__(cls, text)
         action.finish_reason = finish_reason
+        action.token_count = token_count
         return action
 
-    def __reduce__(self) -> tuple[type[Action], tuple[str, FinishReason]]:
-        return (Action, (str(self), self.finish_reason))
+    def __reduce__(self) -> tuple[type[Action], tuple[str, FinishReason, int | None]]:
+        return (Action, (str(self), self.finish_reason, self.token_count))
 
 
 class StopReason(StrEnum):
@@ -92,32 +96,57 @@ class Limits:
         max_turns: Actions per episode; the episode is truncated after this many without an ending.
         max_calls: Tool calls per episode.
         surplus_calls: What a call beyond `max_calls` does: `truncate` ends the episode; `answer` lets it go on, and the
-            call does not run but is answered with a result of status `BUDGET`.
-        max_observation_characters: Cap on one observation; the head and the tail are kept.
+            call does not run but is answered with a result of status `BUDGET`; with `ignore`, actions are read for
+            their answer alone once the calls are used up, and generation no longer stops for a call (ToRL).
+        last_turn_calls: Whether calls of the last turn within `max_turns` still run. Otherwise that turn is read for
+            its answer alone: Search-R1's final generation with the search switched off.
+        max_observation_characters: Cap on one observation.
         max_observation_tokens: The same in tokens; needs a truncator, which the rollout injects.
+        observation_cut: What those caps keep: head and tail (`ends`), with a note of what is missing, or the `head`.
         max_turn_tokens: Sampled tokens per action.
         max_tokens: Tokens after the prompt (sampled and observed) per episode.
         max_context: Length of the whole row, prompt included, in tokens.
         wall_seconds: Wall-clock time per episode in seconds.
 
     Raises:
-        InputError: If `surplus_calls` is neither of its values.
+        InputError: If `surplus_calls` or `observation_cut` is none of its values, or a bound is negative.
     """
 
     max_turns: int | None = 8
     max_calls: int | None = None
     surplus_calls: SurplusCalls = "truncate"
+    last_turn_calls: bool = True
     max_observation_characters: int | None = None
     max_observation_tokens: int | None = None
+    observation_cut: ObservationCut = "ends"
     max_turn_tokens: int | None = None
     max_tokens: int | None = None
     max_context: int | None = None
     wall_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if self.surplus_calls not in get_args(SurplusCalls):
-            choices = " or ".join(map(repr, get_args(SurplusCalls)))
-            raise InputError(f"limits.surplus_calls must be {choices}, not {self.surplus_calls!r}")
+        for name, kind in (("surplus_calls", SurplusCalls), ("observation_cut", ObservationCut)):
+            if getattr(self, name) not in get_args(kind):
+                choices = " or ".join(map(repr, get_args(kind)))
+                raise InputError(f"limits.{name} must be {choices}, not {getattr(self, name)!r}")
+        for name in ("max_turns", "max_calls", "max_turn_tokens", "max_tokens", "max_context", "wall_seconds"):
+            value, least = getattr(self, name), 0 if name in ("max_calls", "wall_seconds") else 1
+            if value is not None and not (isinstance(value, int | float) and value >= least):
+                raise InputError(f"limits.{name} must be None or at least {least}, not {value!r}")
+
+    def of_environment(self) -> Limits:
+        """The bounds that an environment can keep by itself, without a tokenizer, and at most eight turns if unbounded.
+
+        That is how a published system's limits apply where nobody asked for all of them.
+        """
+        return Limits(
+            max_turns=8 if self.max_turns is None else self.max_turns,
+            max_calls=self.max_calls,
+            surplus_calls=self.surplus_calls,
+            last_turn_calls=self.last_turn_calls,
+            max_observation_characters=self.max_observation_characters,
+            observation_cut=self.observation_cut,
+        )
 
 
 @dataclass(frozen=True)
@@ -130,6 +159,8 @@ class ParsedAction:
         calls: Tool calls to run, in order.
         answer: Final answer, or None.
         faults: What is wrong with the action's form.
+        reply: What the format itself answers to an action without call and answer ("Invalid action: ..."); the episode
+            then goes on. None ends it.
     """
 
     text: str
@@ -137,6 +168,7 @@ class ParsedAction:
     calls: tuple[ToolCall, ...] = ()
     answer: str | None = None
     faults: tuple[FormatFault, ...] = ()
+    reply: str | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +215,12 @@ class Episode:
     def response(self) -> str:
         """All that followed the prompt, as one text: the counted parts of the actions and the observations."""
         return "".join(turn.parsed.text + turn.observation for turn in self.turns)
+
+    @property
+    def action_tokens(self) -> int | None:
+        """Tokens that were sampled in all turns; None where nobody counted."""
+        counts = [turn.action.token_count for turn in self.turns]
+        return sum(count for count in counts if count is not None) if None not in counts else None
 
     @property
     def finished_by_agent(self) -> bool:

@@ -52,7 +52,13 @@ class PythonTool(Tool):
             "Runs Python code in a session that keeps its variables, and returns what it prints.",
             {
                 "type": "object",
-                "properties": {"code": {"type": "string", "description": "Python source code."}},
+                "properties": {
+                    "code": {
+                        "type": "string",
+                        "description": "Python source code.",
+                        "contentMediaType": "text/x-python",
+                    }
+                },
                 "required": ["code"],
                 "additionalProperties": False,
             },

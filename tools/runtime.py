@@ -44,6 +44,7 @@ class ToolRuntime:
         self._seed = seed
         self._clock = clock or Clock()
         self._functions, self._owners = _index_functions(self._tools)
+        self._schemas = tuple(self._functions.values())
         self._sessions: list[ToolSession] = []
         self._closed = False
         self._open_sessions()
@@ -51,7 +52,7 @@ class ToolRuntime:
     @property
     def functions(self) -> tuple[FunctionSchema, ...]:
         """All functions of all tools, in order."""
-        return tuple(self._functions.values())
+        return self._schemas
 
     def call(self, call: ToolCall) -> ToolResult:
         """Runs one call. Nothing that a model can write makes this raise.
@@ -92,6 +93,7 @@ class ToolRuntime:
         """A new runtime over the same tools whose sessions are in the same state and independent of these."""
         twin = ToolRuntime((), self._seed, self._clock)
         twin._tools, twin._functions, twin._owners = self._tools, self._functions, self._owners
+        twin._schemas = self._schemas
         try:
             for session in self._sessions:
                 twin._sessions.append(session.fork())

@@ -93,8 +93,11 @@ class GrpoStage:
     def _task_ids(self, step: int) -> list[str]:
         """Tasks of a step: a walk through permutations that depend on the seed and the epoch alone."""
         count, tasks = self.settings.tasks_per_step, self.env.tasks
+        positions = range(step * count, (step + 1) * count)
+        if tasks.endless:  # drawn independently of each other already: their order is as good as any
+            return [tasks[position % len(tasks)].id for position in positions]
         chosen = []
-        for position in range(step * count, (step + 1) * count):
+        for position in positions:
             epoch, offset = divmod(position, len(tasks))
             seed = random_seed(self.run.recipe.seed, self.settings.name, "tasks", epoch)
             chosen.append(tasks[int(np.random.default_rng(seed).permutation(len(tasks))[offset])].id)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
 from ...tools.errors import InputError
-from ..episode import Action, Message, ParsedAction
+from ..episode import Action, FormatFault, Limits, Message, ParsedAction
 from ..task import Task
 
 PromptStyle = Literal["full", "question"]
@@ -32,11 +32,11 @@ class ActionFormat(ABC):
         transcript: `text` when observations continue the assistant's own text (one growing string), `chat` when they
             come back as messages under the chat template.
         stop: Strings after which generation stops; they stay in the action's text.
+        final_stop: The same where calls are over (`Limits.surplus_calls`, `Limits.last_turn_calls`).
         observation_marks: Strings that only the environment may write; in an action they are a forged observation.
         prefill: Text that the framework puts at the start of the agent's first turn; never an action, never trained.
-        retry_on_fault: Whether an action without call or answer is answered by a text (and the episode goes on)
-            instead of ending the episode.
-        functions: Names of the functions that the format can express, in call order of preference; empty means any.
+        limits: Bounds of the published system. Environments take over those that need no tokenizer; all of them with
+            `limits="published"`.
 
     Args:
         prompt: `full` for the published instruction, `question` for the bare question (small models trained from
@@ -48,12 +48,21 @@ class ActionFormat(ABC):
     stop: ClassVar[tuple[str, ...]] = ()
     observation_marks: ClassVar[tuple[str, ...]] = ()
     prefill: ClassVar[str] = ""
-    retry_on_fault: ClassVar[bool] = False
+    limits: ClassVar[Limits] = Limits()
 
     def __init__(self, prompt: PromptStyle = "full") -> None:
         if prompt not in ("full", "question"):
             raise InputError(f"format {self.name!r}: prompt must be 'full' or 'question', not {prompt!r}")
         self.prompt = prompt
+
+    @property
+    def final_stop(self) -> tuple[str, ...]:
+        """Stop strings of a turn whose calls do not run; the usual ones by default."""
+        return self.stop
+
+    def expresses(self, function: FunctionSchema) -> bool:
+        """Whether the format can write a call of a function; of any, by default."""
+        return True
 
     @abstractmethod
     def messages(self, task: Task, functions: Sequence[FunctionSchema]) -> list[Message]:
@@ -64,8 +73,21 @@ class ActionFormat(ABC):
         """The prompt as one text, for base models."""
 
     @abstractmethod
-    def parse(self, action: Action) -> ParsedAction:
-        """Reads an action. Never raises, whatever the text."""
+    def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
+        """Reads an action. Never raises, whatever the text.
+
+        Args:
+            action: What the agent wrote.
+            functions: What may be called; without, the tool of the published system.
+        """
+
+    def parse_final(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
+        """Reads an action whose calls do not run: for its answer alone."""
+        parsed = self.parse(action, functions)
+        if parsed.answer is not None or not (parsed.calls or parsed.reply is not None):
+            return parsed
+        faults = dict.fromkeys((FormatFault.NO_ACTION, *parsed.faults))
+        return ParsedAction(parsed.text, parsed.surplus, faults=tuple(faults))
 
     @abstractmethod
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
@@ -83,9 +105,21 @@ class ActionFormat(ABC):
         """The observation as chat messages. Formats of the `text` kind return one user message with the same text."""
         return [{"role": "user", "content": self.render(calls, results, cut)}]
 
-    def fault_text(self, parsed: ParsedAction) -> str:
-        """What the environment says to an action without call or answer, where `retry_on_fault` is set."""
-        raise NotImplementedError(f"format {self.name!r} ends the episode on a fault and has no text for it")
+    def render_reply(self, parsed: ParsedAction) -> str:
+        """The observation text for an action that the format itself answers; `parsed.reply` by default."""
+        return parsed.reply or ""
+
+    def result_answer(self, results: Sequence[ToolResult]) -> str | None:
+        """The final answer in what the tools returned, in systems where a program may print it; None elsewhere."""
+        return None
+
+    def closing_text(self, reward: float) -> str:
+        """What the environment says after the final answer; nothing in most systems."""
+        return ""
+
+    def assistant_message(self, action: Action, parsed: ParsedAction) -> Message:
+        """The action as a chat message."""
+        return {"role": "assistant", "content": str(action)}
 
     @abstractmethod
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:

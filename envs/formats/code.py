@@ -33,7 +33,6 @@ class CodeFormat(TaggedFormat):
     transcript: ClassVar[Literal["text", "chat"]] = "text"
     stop: ClassVar[tuple[str, ...]] = ("</code>", "</answer>")
     observation_marks: ClassVar[tuple[str, ...]] = ("<interpreter>", "</interpreter>")
-    functions: ClassVar[tuple[str, ...]] = ("python",)
     call_tag: ClassVar[str] = "code"
     observation_tag: ClassVar[str] = "interpreter"
     function: ClassVar[str] = "python"
@@ -47,7 +46,7 @@ class CodeFormat(TaggedFormat):
         """Instruction, then the problem as the user's, then `Assistant:`."""
         return f"{_INSTRUCTION}\nUser: {task.question}\nAssistant:"
 
-    def read_call(self, content: str) -> tuple[ToolCall, list[FormatFault]]:
+    def read_call(self, content: str, argument: str) -> tuple[ToolCall, list[FormatFault]]:
         """The call that runs the code of a block."""
         code = content.strip()
         faults = []
@@ -57,7 +56,7 @@ class CodeFormat(TaggedFormat):
             code = code[fence.end() :].removesuffix("```").removesuffix("\n")
         if not code.strip():
             return self.bad_call("it is empty"), [FormatFault.BAD_CALL]
-        return ToolCall(self.function, {self.argument: code}), faults
+        return ToolCall(self.function, {argument: code}), faults
 
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
         """What the interpreter printed, between interpreter marks."""
@@ -66,7 +65,7 @@ class CodeFormat(TaggedFormat):
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a fenced script."""
-        code = self.argument_of(call)
+        code = self.only_argument(call)
         return self.checked_call(f"{thought}\n<code>\n```python\n{code}\n```\n</code>", call)
 
     def write_answer(self, thought: str, answer: str, turn: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -78,7 +78,7 @@ class PromptedFormat(ActionFormat):
         Raises:
             InputError: If the call or the thought holds something that the format cannot express.
         """
-        read = self.parse(Action(action))
+        read = self.parse(Action(action), (_schema_of(call),))
         calls = [_bare(found) for found in read.calls]
         if read.faults or read.answer is not None or calls != [_bare(call)]:
             raise InputError(f"format {self.name!r} cannot express the call {call.name}({dict(call.arguments)!r:.200})")
@@ -95,23 +95,31 @@ class PromptedFormat(ActionFormat):
             raise InputError(f"format {self.name!r} cannot express the answer {answer!r:.200}")
         return action
 
-    def only_argument(self, call: ToolCall, arguments: Mapping[str, str]) -> str:
+    def only_argument(self, call: ToolCall) -> str:
         """The text of a call whose function takes one string.
 
-        Args:
-            call: The call.
-            arguments: The argument's name for every function that the format can express.
-
         Raises:
-            InputError: For another function or other arguments.
+            InputError: For other arguments, or a function that the format cannot express.
         """
-        value = call.arguments.get(arguments.get(call.name, ""))
-        if not isinstance(value, str) or len(call.arguments) != 1:
-            able = ", ".join(f"{name}({argument})" for name, argument in arguments.items()) or "no function"
+        value = next(iter(call.arguments.values()), None)
+        if not isinstance(value, str) or len(call.arguments) != 1 or not self.expresses(_schema_of(call)):
             raise InputError(
-                f"format {self.name!r} can express {able}, not {call.name}({', '.join(map(str, call.arguments))})"
+                f"format {self.name!r} cannot express a call {call.name}({', '.join(map(str, call.arguments))})"
             )
         return value
+
+
+def string_argument(function: FunctionSchema) -> str | None:
+    """The name of a function's argument, if it takes one string and needs nothing else; None otherwise."""
+    properties, required = function.parameters.get("properties", {}), function.parameters.get("required", ())
+    name = next(iter(required), None) if len(required) == 1 else None
+    return name if name is not None and properties.get(name, {}).get("type") == "string" else None
+
+
+def _schema_of(call: ToolCall) -> FunctionSchema:
+    """A schema that takes just what a call gives: what the call is read against, after it was written."""
+    kinds = {name: {"type": "string"} if isinstance(value, str) else {} for name, value in call.arguments.items()}
+    return FunctionSchema(call.name, "", {"type": "object", "properties": kinds, "required": list(kinds)})
 
 
 def _bare(call: ToolCall) -> ToolCall:

@@ -48,7 +48,7 @@ class HermesFormat(PromptedFormat):
         """The same for base models."""
         return f"{_system(functions)}\n\nUser: {task.question}\nAssistant:"
 
-    def parse(self, action: Action) -> ParsedAction:
+    def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
         """Reads an action."""
         start = _thought_end(action)
         blocks = list(scan(action[start:], ("answer",), hidden=("tool_call", "think", "tool_response")))

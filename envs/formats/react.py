@@ -10,7 +10,7 @@ from ...tools.base import FunctionSchema, ToolCall, ToolResult
 from ..episode import Action, FormatFault, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
-from .common import PromptedFormat
+from .common import PromptedFormat, string_argument
 from .tags import is_blank
 
 _INSTRUCTION = """\
@@ -71,7 +71,11 @@ class ReActFormat(PromptedFormat):
     transcript: ClassVar[Literal["text", "chat"]] = "text"
     stop: ClassVar[tuple[str, ...]] = (_STOP,)
     observation_marks: ClassVar[tuple[str, ...]] = (_STOP,)
-    functions: ClassVar[tuple[str, ...]] = ("search", "lookup")
+
+    def expresses(self, function: FunctionSchema) -> bool:
+        """Whether a function takes one string that fits on a line."""
+        argument = string_argument(function)
+        return argument is not None and "contentMediaType" not in function.parameters["properties"][argument]
 
     def forged(self, text: str) -> bool:
         """Whether a text holds an observation with content."""
@@ -93,7 +97,7 @@ class ReActFormat(PromptedFormat):
         """Whether what follows an action is whitespace, an end-of-turn mark, or the stop string with its number."""
         return is_blank(_KEPT_STOP.sub("", surplus))
 
-    def parse(self, action: Action) -> ParsedAction:
+    def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
         """Reads an action."""
         head = action.partition(_STOP)[0]
         found = _ACTION.search(head)
@@ -107,9 +111,11 @@ class ReActFormat(PromptedFormat):
         name, value = command[1].lower(), line[command.end() : close].strip()
         if name == "finish":
             return self.reading(action, end, answer=value)
-        if name not in _ARGUMENTS or not value:
+        arguments = {function.name: string_argument(function) for function in functions} or _ARGUMENTS
+        argument = arguments.get(name)
+        if argument is None or not value:
             return self._unreadable(action, end, line[: close + 1], number)
-        return self.reading(action, end, calls=[ToolCall(name, {_ARGUMENTS[name]: value}, id=number)])
+        return self.reading(action, end, calls=[ToolCall(name, {argument: value}, id=number)])
 
     def _unreadable(self, action: Action, end: int, line: str, number: str) -> ParsedAction:
         error = f"Invalid action: {line.strip():.200}. Use Search[entity], Lookup[keyword] or Finish[answer]."
@@ -126,7 +132,7 @@ class ReActFormat(PromptedFormat):
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a search or a lookup."""
-        value = self.only_argument(call, _ARGUMENTS)
+        value = self.only_argument(call)
         return self.checked_call(f" {thought}\nAction {turn}: {call.name.capitalize()}[{value}]", call)
 
     def write_answer(self, thought: str, answer: str, turn: int) -> str:

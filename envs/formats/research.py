@@ -36,7 +36,6 @@ class ResearchFormat(TaggedFormat):
     transcript: ClassVar[Literal["text", "chat"]] = "text"
     stop: ClassVar[tuple[str, ...]] = ("</search>",)
     observation_marks: ClassVar[tuple[str, ...]] = ("<result>", "</result>")
-    functions: ClassVar[tuple[str, ...]] = ("search",)
     call_tag: ClassVar[str] = "search"
     observation_tag: ClassVar[str] = "result"
     function: ClassVar[str] = "search"
@@ -57,7 +56,7 @@ class ResearchFormat(TaggedFormat):
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a search."""
-        return self.checked_call(f" <think> {thought} </think> <search> {self.argument_of(call)} </search>", call)
+        return self.checked_call(f" <think> {thought} </think> <search> {self.only_argument(call)} </search>", call)
 
     def write_answer(self, thought: str, answer: str, turn: int) -> str:
         """A thought and a boxed answer."""

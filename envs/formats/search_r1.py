@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
-from ..episode import Message, ParsedAction
+from ..episode import Action, Limits, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
 from .common import passages_of
@@ -35,9 +36,15 @@ class SearchR1Format(TaggedFormat):
     name: ClassVar[str] = "search_r1"
     transcript: ClassVar[Literal["text", "chat"]] = "text"
     stop: ClassVar[tuple[str, ...]] = ("</search>", "</answer>")
+    limits: ClassVar[Limits] = Limits(
+        max_turns=5,
+        last_turn_calls=False,
+        max_turn_tokens=500,
+        max_observation_tokens=500,
+        observation_cut="head",
+        max_context=4096,
+    )
     observation_marks: ClassVar[tuple[str, ...]] = ("<information>", "</information>")
-    retry_on_fault: ClassVar[bool] = True
-    functions: ClassVar[tuple[str, ...]] = ("search",)
     call_tag: ClassVar[str] = "search"
     observation_tag: ClassVar[str] = "information"
     function: ClassVar[str] = "search"
@@ -61,13 +68,14 @@ class SearchR1Format(TaggedFormat):
         payload = cut("".join(_documents(result) for result in results).strip())
         return f"\n\n<information>{payload}</information>\n\n"
 
-    def fault_text(self, parsed: ParsedAction) -> str:
-        """The reminder of what an action looks like."""
-        return _RETRY
+    def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
+        """Reads an action; one with neither search nor answer is told what an action looks like."""
+        parsed = super().parse(action, functions)
+        return parsed if parsed.calls or parsed.answer is not None else replace(parsed, reply=_RETRY)
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a search."""
-        return self.checked_call(f"<think> {thought} </think>\n<search> {self.argument_of(call)} </search>", call)
+        return self.checked_call(f"<think> {thought} </think>\n<search> {self.only_argument(call)} </search>", call)
 
     def write_answer(self, thought: str, answer: str, turn: int) -> str:
         """A thought and an answer."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from ...tools.base import ToolCall
+from ...tools.base import FunctionSchema, ToolCall
 from ..episode import Action, FormatFault, ParsedAction
-from .common import PromptedFormat
+from .common import PromptedFormat, string_argument
 from .tags import boxed_or_whole, cut_after, scan
 
 
@@ -22,7 +23,7 @@ class TaggedFormat(PromptedFormat):
         call_tag: Tag of a call.
         observation_tag: Tag of what the environment returns.
         function: Function that the call tag stands for.
-        argument: Name of the function's one argument.
+        argument: Name of its one argument in the published system; an environment's function may name it otherwise.
     """
 
     call_tag: ClassVar[str]
@@ -30,8 +31,9 @@ class TaggedFormat(PromptedFormat):
     function: ClassVar[str]
     argument: ClassVar[str]
 
-    def parse(self, action: Action) -> ParsedAction:
+    def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
         """Reads an action."""
+        argument = next((name for name in map(string_argument, functions) if name), self.argument)
         head = cut_after(action, self.stop)
         faults: list[FormatFault] = []
         readable = True
@@ -42,7 +44,7 @@ class TaggedFormat(PromptedFormat):
             elif block.tag == "answer":
                 return self.reading(action, block.end, answer=self.read_answer(block.innermost))
             elif block.tag == self.call_tag:
-                call, call_faults = self.read_call(block.innermost)
+                call, call_faults = self.read_call(block.innermost, argument)
                 return self.reading(action, block.end, calls=[call], faults=call_faults)
         if readable and head.endswith(f"</{self.call_tag}>"):
             stray = self.bad_call(f"<{self.call_tag}> is missing")
@@ -51,12 +53,16 @@ class TaggedFormat(PromptedFormat):
             faults.append(FormatFault.MISPLACED)
         return self.reading(action, len(head), faults=faults)
 
-    def read_call(self, content: str) -> tuple[ToolCall, list[FormatFault]]:
+    def expresses(self, function: FunctionSchema) -> bool:
+        """Whether it is the one function that the call tag stands for, with one string as its argument."""
+        return function.name == self.function and string_argument(function) is not None
+
+    def read_call(self, content: str, argument: str) -> tuple[ToolCall, list[FormatFault]]:
         """The call that a block's content stands for, and what is wrong with it."""
         value = content.strip()
         if not value:
             return self.bad_call("it is empty"), [FormatFault.BAD_CALL]
-        return ToolCall(self.function, {self.argument: value}), []
+        return ToolCall(self.function, {argument: value}), []
 
     def bad_call(self, reason: str) -> ToolCall:
         """A call that could not be read."""
@@ -65,7 +71,3 @@ class TaggedFormat(PromptedFormat):
     def read_answer(self, content: str) -> str:
         r"""The answer in an answer block: its last `\boxed{}`, or the whole content if there is none."""
         return boxed_or_whole(content)
-
-    def argument_of(self, call: ToolCall) -> str:
-        """The text of a call that is to be written."""
-        return self.only_argument(call, {self.function: self.argument})

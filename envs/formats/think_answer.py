@@ -33,6 +33,10 @@ class ThinkAnswerFormat(PromptedFormat):
     transcript: ClassVar[Literal["text", "chat"]] = "text"
     prefill: ClassVar[str] = "<think>"
 
+    def expresses(self, function: FunctionSchema) -> bool:
+        """Never: there are no calls."""
+        return False
+
     def full_messages(self, task: Task, functions: Sequence[FunctionSchema]) -> list[Message]:
         """The instruction as the system message, the problem as the user's."""
         return [{"role": "system", "content": _INSTRUCTION}, {"role": "user", "content": task.question}]
@@ -41,7 +45,7 @@ class ThinkAnswerFormat(PromptedFormat):
         """The instruction and the problem; the prefill is put after it by whoever generates."""
         return f"{_INSTRUCTION}\n\nUser:{task.question}\nAssistant: "
 
-    def parse(self, action: Action) -> ParsedAction:
+    def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
         """Reads an action, which does not hold the prefill."""
         thought, close, _ = action.partition(_CLOSE)
         start = len(thought) + len(close) if close else 0
@@ -62,7 +66,7 @@ class ThinkAnswerFormat(PromptedFormat):
         Raises:
             InputError: Always.
         """
-        return self.only_argument(call, {})
+        return self.only_argument(call)
 
     def write_answer(self, thought: str, answer: str, turn: int) -> str:
         """The rest of a thought, and the answer."""

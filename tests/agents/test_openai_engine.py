@@ -105,7 +105,9 @@ def test_nobody_there():
     engine.close()
 
 
-@pytest.mark.parametrize("value", ["0.3", formatdate(time.time() + 1, usegmt=True), "soon"])
+@pytest.mark.parametrize(
+    "value", ["0.3", formatdate(time.time() + 1, usegmt=True), "soon"], ids=["seconds", "date", "neither"]
+)
 def test_retry_after(served, value):
     engine, _ = served(failures=[429], headers={"Retry-After": value}, backoff=0.001)
     started = time.perf_counter()

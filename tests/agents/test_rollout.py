@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -78,13 +79,14 @@ class _Forgiving:
     """A format that answers every fault by a text, so that random policies live for several turns."""
 
     def __init__(self, inner):
-        self._inner, self.retry_on_fault = inner, True
+        self._inner = inner
 
     def __getattr__(self, name):
         return getattr(self._inner, name)
 
-    def fault_text(self, parsed):
-        return "\nTry <|im_end|> again.\n"
+    def parse(self, action, functions=()):
+        parsed = replace(self._inner.parse(action, functions), answer=None)
+        return parsed if parsed.calls else replace(parsed, reply="\nTry <|im_end|> again.\n")
 
 
 def test_a_random_policy_under_a_template_that_forks(tiny_models, toys, engine_of):
@@ -95,17 +97,10 @@ def test_a_random_policy_under_a_template_that_forks(tiny_models, toys, engine_o
     codec = Codec(tokenizer)
     env = toys.ToyEnv("hermes", QUESTIONS, limits=Limits(max_turns=4, max_turn_tokens=16))
     env.action_format = _Forgiving(env.action_format)
-    env.action_format.parse = lambda action: _no_answer(env.action_format._inner.parse(action))
     spy = toys.SpyEngine(engine_of(codec))
     result = rollout(spy, codec, env, episodes(12), SamplingParams(temperature=3.0))
     assert result.statistics.forks > 12
     check_laws(result, spy, codec)
-
-
-def _no_answer(parsed):
-    from dataclasses import replace
-
-    return replace(parsed, answer=None)
 
 
 def test_the_deterministic_schedule_repeats_itself(codec, toys, engine_of):

@@ -34,7 +34,7 @@ class Lines(ActionFormat):
 
     def __init__(self, retry: bool = True) -> None:
         super().__init__("question")
-        self.retry_on_fault = retry  # type: ignore[misc]
+        self.retry = retry
 
     def messages(self, task: Task, functions: Any) -> list[dict[str, Any]]:
         return [{"role": "user", "content": task.question}]
@@ -42,17 +42,15 @@ class Lines(ActionFormat):
     def text(self, task: Task, functions: Any) -> str:
         return task.question
 
-    def parse(self, action: Action) -> ParsedAction:
+    def parse(self, action: Action, functions: Any = ()) -> ParsedAction:
         lines = action.split("\n")
         calls = tuple(ToolCall("echo", {"text": line[5:]}) for line in lines if line.startswith("call "))
         answers = [line[7:] for line in lines if line.startswith("answer ")]
-        return ParsedAction(str(action), calls=calls, answer=answers[0] if answers else None)
+        reply = "OBS try again" if self.retry else None
+        return ParsedAction(str(action), calls=calls, answer=answers[0] if answers else None, reply=reply)
 
     def render(self, calls: Any, results: Any, cut: Cut = whole) -> str:
         return "OBS" + "|".join(cut(result.output) for result in results)
-
-    def fault_text(self, parsed: ParsedAction) -> str:
-        return "OBS try again"
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         return f"call {call.arguments['text']}"
@@ -72,7 +70,7 @@ def echo(text: str) -> str:
 
 
 class Tiny(ToolEnv):
-    def __init__(self, limits: Limits | None = None, retry: bool = True) -> None:
+    def __init__(self, limits: Any = None, retry: bool = True) -> None:
         reward = RewardFunction("right", lambda episode: RewardResult(float(episode.answer == "4"), {"seen": 1.0}))
         super().__init__(TaskSet([TASK]), [echo], action_format=Lines(retry), reward=reward, limits=limits)
 
@@ -138,8 +136,42 @@ def test_surplus_calls_may_be_answered_and_the_episode_goes_on(most: int) -> Non
 
 
 def test_what_surplus_calls_do_must_be_known() -> None:
-    with pytest.raises(InputError, match=r"limits\.surplus_calls must be 'truncate' or 'answer', not 'ignore'"):
-        Limits(surplus_calls="ignore")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"limits\.surplus_calls must be 'truncate' or 'answer' or 'ignore', not 'x'"):
+        Limits(surplus_calls="x")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"limits\.observation_cut must be 'ends' or 'head', not 'tail'"):
+        Limits(observation_cut="tail")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"limits\.max_turns must be None or at least 1, not 0"):
+        Limits(max_turns=0)
+
+
+def test_ignored_calls_leave_the_answer_to_be_read() -> None:
+    env = Tiny(Limits(max_calls=1, surplus_calls="ignore"), retry=False)
+    env.reset(seed=0)
+    assert env.step("call a")[0] == "OBSa"
+    *_, terminated, _, info = env.step("call b")
+    assert terminated and info["stop_reason"] == StopReason.NO_ACTION and env.episode.call_count == 1
+    assert ended(env, "call a", "call b\nanswer 4")[1] == 1.0
+
+
+def test_calls_of_a_last_turn_that_has_none_do_not_run() -> None:
+    env = Tiny(Limits(max_turns=2, last_turn_calls=False))
+    *_, truncated, info = ended(env, "call a", "call b")
+    assert (truncated, info["stop_reason"], env.episode.call_count) == (True, StopReason.MAX_TURNS, 1)
+    assert ended(env, "call a", "answer 4")[1] == 1.0
+
+
+def test_published_limits_are_the_formats_own() -> None:
+    made = Tiny("published")
+    assert made.limits == made.action_format.limits == Limits()
+    with pytest.raises(InputError, match="limits must be Limits, None or 'published'"):
+        Tiny("paper")
+
+
+def test_a_program_may_print_the_final_answer_where_the_format_says_so() -> None:
+    env = Tiny()
+    env.action_format.result_answer = lambda results: "4" if any("done" in one.output for one in results) else None
+    *_, terminated, _, info = ended(env, "call go on", "call done")
+    assert terminated and info["answer"] == "4" and info["score"] == 1.0
 
 
 def test_a_tool_is_found_by_its_function_and_configured() -> None:
@@ -170,7 +202,7 @@ def test_a_tool_that_is_gone_leaves_step_and_the_environment_can_be_reset() -> N
 
     env = Tiny()
     env.tools = (fetch, *env.tools)
-    env.action_format.parse = lambda action: ParsedAction(str(action), calls=(ToolCall("fetch", {"text": action}),))
+    env.action_format.parse = lambda action, _: ParsedAction(str(action), calls=(ToolCall("fetch", {"text": action}),))
     env.reset(seed=0)
     with pytest.raises(ToolUnavailable, match="the server is gone"):
         env.step("gone")
@@ -246,7 +278,7 @@ def test_a_cap_in_tokens_needs_a_truncator() -> None:
     env.reset(seed=0)
     with pytest.raises(InputError, match="tokenizer"):
         env.step("call one two three")
-    env.truncator = lambda text, max_tokens: " ".join(text.split()[:max_tokens])
+    env.truncator = lambda text, max_tokens, keep: " ".join(text.split()[:max_tokens])
     env.reset(seed=0)
     assert env.step("call one two three")[0] == "OBSone two"
 
@@ -254,7 +286,7 @@ def test_a_cap_in_tokens_needs_a_truncator() -> None:
 def test_a_bad_call_is_an_observation() -> None:
     env = Tiny()
     env.reset(seed=0)
-    env.action_format.parse = lambda action: ParsedAction(str(action), calls=(ToolCall("nope"),))  # type: ignore[method-assign]
+    env.action_format.parse = lambda action, _: ParsedAction(str(action), calls=(ToolCall("nope"),))  # type: ignore[method-assign]
     observation, *_, info = env.step("anything")
     assert "nope" in observation
     assert info["calls"][0]["status"] == "unknown_tool"

@@ -69,7 +69,7 @@ class ToyEnv(ToolEnv):
         prompt = kw.pop("prompt", "question")
         super().__init__(
             tasks,
-            [SayTool(arguments, says, seconds)],
+            [] if wire == "think_answer" else [SayTool(arguments, says, seconds)],
             action_format=action_format(wire, prompt),
             reward=reward,
             limits=limits,

@@ -22,7 +22,7 @@ class WholeText(ActionFormat):
     def text(self, task, functions):
         return task.question
 
-    def parse(self, action):
+    def parse(self, action, functions=()):
         return ParsedAction(str(action), answer=str(action))
 
     def render(self, calls, results, cut=None):

@@ -162,9 +162,10 @@ def test_the_number_of_a_react_action_is_its_turn() -> None:
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"hermes"}))
 def test_calls_that_a_format_has_no_words_for(name: str) -> None:
     made = action_format(name)
-    with pytest.raises(InputError, match="can express"):
-        made.write_call("t", ToolCall("fly", {"to": "the moon"}), 1)
-    with pytest.raises(InputError, match="can express"):
+    if name != "react":  # whose actions may have any name
+        with pytest.raises(InputError, match="cannot express"):
+            made.write_call("t", ToolCall("fly", {"to": "the moon"}), 1)
+    with pytest.raises(InputError, match="cannot express"):
         made.write_call("t", ToolCall("search", {"query": "x", "entity": "x", "k": 3}), 1)
 
 

@@ -114,9 +114,10 @@ def test_the_prefill_is_no_part_of_the_prompt() -> None:
 
 
 def test_only_search_r1_gives_a_second_chance() -> None:
-    assert [name for name in FORMATS if FORMATS[name].retry_on_fault] == ["search_r1"]
+    replies = {name: action_format(name).parse(Action("nothing")).reply for name in FORMATS}
+    assert [name for name, reply in replies.items() if reply is not None] == ["search_r1"]
     made = action_format("search_r1")
-    text = made.fault_text(made.parse(Action("nothing")))
+    text = made.render_reply(made.parse(Action("nothing")))
     assert text.startswith("\nMy previous action is invalid. ")
     assert text.endswith(" Let me try again.\n")
     assert "<search> and </search>" in text and "<answer> and </answer>" in text

@@ -115,7 +115,7 @@ def test_the_reminder_of_search_r1_is_no_answer() -> None:
     parsed = made.parse(action)
     task = Task("t", "?", ("and",))
     episode = Episode(
-        task, "", turns=[Turn(action, parsed, (), made.fault_text(parsed))], stop_reason=StopReason.MAX_TURNS
+        task, "", turns=[Turn(action, parsed, (), made.render_reply(parsed))], stop_reason=StopReason.MAX_TURNS
     )
     assert reward_of("search_r1_format", episode)[0] == 0
 
