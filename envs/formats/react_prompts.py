@@ -40,7 +40,7 @@ Question: In which year was the composer of the opera Bartered Bride born?
 Thought 1: I need to find the composer of Bartered Bride, and then the year in which the composer was born.
 Action 1: Search[Bartered Bride]
 Observation 1: Could not find Bartered Bride. Similar: ['The Bartered Bride', 'The Bartered Bride (1932 film)', \
-'The Princess Bride (film)', 'Father of the Bride', 'Barter'].
+'Barter', 'Father of the Bride', 'The Princess Bride (film)'].
 Thought 2: There is no page of that title, but the opera should be the page The Bartered Bride.
 Action 2: Search[The Bartered Bride]
 Observation 2: The Bartered Bride is a comic opera in three acts by the Czech composer Bedřich Smetana. It was first \
@@ -55,8 +55,8 @@ Action 4: Finish[1824]
 Question: Which astronomer discovered Titan, the largest moon of Saturn?
 Thought 1: I need to search Titan and find who discovered it.
 Action 1: Search[Titan]
-Observation 1: Could not find [Titan]. Similar: ['Titan', 'Titan (moon)', 'Titanium', 'Titans (mythology)', \
-'Titanic'].
+Observation 1: Could not find [Titan]. Similar: ['Titan', 'Titanic', 'Titan (moon)', 'Titanium', \
+'Titans (mythology)'].
 Thought 2: The name means several things. The moon should be the page Titan (moon).
 Action 2: Search[Titan (moon)]
 Observation 2: Titan is the largest moon of Saturn and the second-largest moon in the Solar System. It was discovered \
@@ -128,7 +128,7 @@ Action 2: Finish[SUPPORTS]
 Claim: The composer of Magic Flute was born in Vienna.
 Thought 1: I need to find the composer of Magic Flute, and then where the composer was born.
 Action 1: Search[Magic Flute]
-Observation 1: Could not find Magic Flute. Similar: ['The Magic Flute', 'The Magic Flute (1975 film)', 'Flute', \
+Observation 1: Could not find Magic Flute. Similar: ['The Magic Flute', 'Flute', 'The Magic Flute (1975 film)', \
 'Magic Johnson', 'Magic realism'].
 Thought 2: The opera should be the page The Magic Flute.
 Action 2: Search[The Magic Flute]
