@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from ...tools.adapters import ToolLike
@@ -12,7 +13,7 @@ from ...tools.base import ToolCall
 from ...tools.errors import InputError
 from ...tools.runtime import ToolRuntime
 from ..choices import pick_format
-from ..env import ScriptedPolicy, ToolEnv
+from ..env import LimitsChoice, ScriptedPolicy, ToolEnv
 from ..episode import Episode, Limits, RewardResult
 from ..formats.base import ActionFormat, PromptStyle
 from ..reward import RewardFunction
@@ -23,10 +24,13 @@ from .draws import Draws
 
 Difficulty = float | tuple[float, float]
 """A difficulty in [0, 1], or the range that each task's difficulty is drawn from."""
+Make = Callable[[int, int, float], Task]
+"""A generator: `make(seed, index, difficulty)`."""
 Split = Literal["train", "test"]
 
 MOST_UNSOLVED = 0.95
 """The highest partial credit of an answer that does not solve its puzzle."""
+_PROBED = 16
 _DIFFICULTY_STREAM = 0x64696666  # keeps the draw of a task's difficulty apart from the draws of the task
 
 
@@ -47,7 +51,8 @@ class PuzzleEnv(ToolEnv):
 
     A family defines `family`, `make`, `verify`, `partial_credit` and `guess_chance`; where the oracle's answer is not
     the first of the task's answers, `solution`; where it has a tool of its own, `board` and `next_call`. All of these
-    are class methods over a `Task`, so that a reward needs no environment.
+    are class methods over a `Task`, so that a reward needs no environment. A family with options of its own hands
+    `generate` a `make` that has them, and the set as `tasks`.
 
     Args:
         tasks: None for generated puzzles; otherwise rows (a path, `hf:org/name`, an iterable of mappings) or a
@@ -90,15 +95,12 @@ class PuzzleEnv(ToolEnv):
         action_format: str | ActionFormat | None = None,
         reward: str | RewardFunction = "puzzle",
         prompt: PromptStyle = "full",
-        limits: Limits | None = None,
+        limits: LimitsChoice = None,
         render_mode: str | None = None,
     ) -> None:
         if tasks is None:
-            loaded = self.generate(difficulty, size, task_seed, split)
-            guess_rate = self.guess_chance(self.make(0, 0, _bounds(difficulty)[0]))
-        else:
-            loaded = load_tasks(tasks, self.task_from_row, split)
-            guess_rate = sum(map(self.guess_chance, loaded)) / len(loaded)
+            tasks = self.generate(difficulty, size, task_seed, split)
+        loaded = load_tasks(tasks, self.task_from_row, split)
         offered = self.default_tools if tools is None else tools
         super().__init__(
             loaded,
@@ -108,13 +110,15 @@ class PuzzleEnv(ToolEnv):
             limits=limits or self.default_limits,
             render_mode=render_mode,
         )
-        self.guess_rate = guess_rate
+        chances = list(map(self.guess_chance, islice(loaded, _PROBED) if isinstance(tasks, TaskSet) else loaded))
+        # Rows are all looked at; of a set that may be endless, the easiest of the first few must do.
+        self.guess_rate = max(chances) if isinstance(tasks, TaskSet) else sum(chances) / len(chances)
 
     # What a family defines ------------------------------------------------------------------------------------
 
     @classmethod
     def make(cls, seed: int, index: int, difficulty: float) -> Task:
-        """Generates a puzzle, whose id and difficulty are filled in by the caller.
+        """Generates a puzzle; its id and its `difficulty` are filled in by the set that holds it.
 
         Args:
             seed: Seed of the sequence.
@@ -179,20 +183,35 @@ class PuzzleEnv(ToolEnv):
 
     @classmethod
     def generate(
-        cls, difficulty: Difficulty = 0.5, size: int | None = None, task_seed: int = 0, split: Split = "train"
+        cls,
+        difficulty: Difficulty = 0.5,
+        size: int | None = None,
+        task_seed: int = 0,
+        split: Split = "train",
+        *,
+        make: Make | None = None,
+        variant: str = "",
     ) -> TaskSet:
         """The generated puzzles of a seed and a split, made when they are asked for.
+
+        Args:
+            difficulty: As for the environment.
+            size: As for the environment.
+            task_seed: As for the environment.
+            split: As for the environment.
+            make: The generator, with a family's own options bound; `cls.make` by default. It should pickle.
+            variant: What names those options in the tasks' ids.
 
         Raises:
             InputError: If an option is out of range.
         """
         if split not in get_args(Split):
             raise InputError(f"generated puzzles have the splits 'train' and 'test', not {split!r}")
-        if task_seed < 0 or (size is not None and size < 1):
-            raise InputError(f"task_seed must be at least 0 and size at least 1, not {task_seed} and {size}")
-        name = f"{cls.family}-{split}-{task_seed}"
+        if task_seed < 0:
+            raise InputError(f"task_seed must be at least 0, not {task_seed}")
+        name = f"{cls.family}{variant}-{split}-{task_seed}"
         seed = 2 * task_seed + (split == "test")
-        return TaskSet.generate(_Generator(cls, _bounds(difficulty), name), size, seed, name)
+        return TaskSet.generate(_Generator(make or cls.make, _bounds(difficulty)), size, seed, name)
 
     def score(self, episode: Episode) -> float:
         """1 if the puzzle is solved."""
@@ -214,7 +233,8 @@ class PuzzleEnv(ToolEnv):
         observation, info = super().reset(seed=seed, options=options)
         if self.board is not None:
             self._close_runtime()
-            self._runtime = ToolRuntime([self.board.bound(self.episode.task), *self.tools[1:]])
+            tools = (self.board.bound(self.episode.task), *self.tools[1:])
+            self._runtime = ToolRuntime(tools, seed=int(self.np_random.integers(2**31)))
         return observation, info
 
 
@@ -227,17 +247,16 @@ def level(difficulty: float, low: int, high: int) -> int:
 class _Generator:
     """Makes the tasks of a set; a class so that task sets can be pickled."""
 
-    family: type[PuzzleEnv]
+    make: Make
     bounds: tuple[float, float]
-    name: str
 
     def __call__(self, seed: int, index: int) -> Task:
         low, high = self.bounds
         difficulty = low
         if high > low:
             difficulty += (high - low) * Draws(seed, index, _DIFFICULTY_STREAM).below(10_001) / 10_000
-        task = self.family.make(seed, index, difficulty)
-        return replace(task, id=f"{self.name}-{index}", metadata={**task.metadata, "difficulty": difficulty})
+        task = self.make(seed, index, difficulty)
+        return replace(task, metadata={**task.metadata, "difficulty": difficulty})
 
 
 def _bounds(difficulty: Any) -> tuple[float, float]:

@@ -54,8 +54,15 @@ class Draws:
         return order
 
     def sample(self, items: Sequence[Item], count: int) -> list[Item]:
-        """`count` different items."""
-        return self.shuffled(items)[:count]
+        """`count` different items, in the order of `Generator.choice(items, count, replace=False)`.
+
+        NumPy's way for at most 10,000 items: Floyd's algorithm (Bentley and Floyd 1987), then a shuffle.
+        """
+        chosen: list[int] = []
+        for newest in range(len(items) - count, len(items)):
+            position = self.below(newest + 1)
+            chosen.append(newest if position in chosen else position)
+        return [items[position] for position in self.shuffled(chosen)]
 
 
 def _words(rng: np.random.Generator) -> Iterator[int]:
