@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from .env import ScriptedPolicy, ToolEnv, Truncator
     from .episode import Action, Episode, FormatFault, Limits, ParsedAction, RewardResult, StopReason, Turn
     from .formats.base import ActionFormat
-    from .knights_and_knaves import KnightsAndKnavesEnv
+    from .puzzles.base import PuzzleEnv
+    from .puzzles.knights_and_knaves import KnightsAndKnavesEnv
+    from .python_code import PythonCodeEnv
     from .python_math import PythonMathEnv
+    from .react_fever import ReActFeverEnv
     from .react_qa import ReActQAEnv
     from .reward import RewardFunction
     from .search_qa import SearchQAEnv
@@ -26,10 +29,13 @@ _HOMES = {
     "ActionFormat": "formats.base",
     "Episode": "episode",
     "FormatFault": "episode",
-    "KnightsAndKnavesEnv": "knights_and_knaves",
+    "KnightsAndKnavesEnv": "puzzles.knights_and_knaves",
     "Limits": "episode",
     "ParsedAction": "episode",
+    "PuzzleEnv": "puzzles.base",
+    "PythonCodeEnv": "python_code",
     "PythonMathEnv": "python_math",
+    "ReActFeverEnv": "react_fever",
     "ReActQAEnv": "react_qa",
     "RewardFunction": "reward",
     "RewardResult": "episode",
@@ -55,7 +61,10 @@ __all__ = [
     "KnightsAndKnavesEnv",
     "Limits",
     "ParsedAction",
+    "PuzzleEnv",
+    "PythonCodeEnv",
     "PythonMathEnv",
+    "ReActFeverEnv",
     "ReActQAEnv",
     "RewardFunction",
     "RewardResult",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..tools.base import ToolCall, ToolStatus
 from .choices import commonest_share, pick_format
-from .env import ScriptedPolicy, ToolEnv
-from .episode import Episode, Limits
+from .env import LimitsChoice, ScriptedPolicy, ToolEnv
+from .episode import Episode
 from .formats.base import ActionFormat, PromptStyle
 from .math_problems import make_problem
 from .reward import RewardFunction
-from .sources import TaskSource, load_tasks
+from .sources import TaskSource, load_tasks, split_seed
 from .task import Task, TaskSet
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 ANNOTATION = re.compile(r"<<([^<>=]+)=([^<>]*)>>")
 FINAL = re.compile(r"####\s*(.+?)\s*$")
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
-TEST_SEED_OFFSET = 1_000_003
-"""Keeps the generated test problems apart from the training problems of any small seed."""
 
 
 class PythonMathEnv(ToolEnv):
@@ -59,7 +57,7 @@ class PythonMathEnv(ToolEnv):
         task_seed: int = 0,
         isolation: Isolation = "sandbox",
         timeout: float = 10.0,
-        limits: Limits | None = None,
+        limits: LimitsChoice = None,
         render_mode: str | None = None,
     ) -> None:
         from ..tools import PythonTool
@@ -133,11 +131,7 @@ def generated_problems(split: str = "train", size: int = 500, seed: int = 0) -> 
     Raises:
         InputError: If the split is neither `train` nor `test`.
     """
-    from ..tools.errors import InputError
-
-    if split not in ("train", "test"):
-        raise InputError(f"generated problems have the splits 'train' and 'test', not {split!r}")
-    return TaskSet.generate(make_problem, size, seed + TEST_SEED_OFFSET * (split == "test"), f"problems-{split}-{seed}")
+    return TaskSet.generate(make_problem, size, split_seed(split, seed), f"problems-{split}-{seed}")
 
 
 def solution_code(solution: str) -> str:

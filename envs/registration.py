@@ -23,9 +23,11 @@ EntryPoint = str | Callable[..., "ToolEnv"]
 
 ENTRY_POINTS = {
     "toolgym/SearchQA-v0": "toolgym.envs.search_qa:SearchQAEnv",
+    "toolgym/PythonCode-v0": "toolgym.envs.python_code:PythonCodeEnv",
     "toolgym/PythonMath-v0": "toolgym.envs.python_math:PythonMathEnv",
     "toolgym/ReActQA-v0": "toolgym.envs.react_qa:ReActQAEnv",
-    "toolgym/KnightsAndKnaves-v0": "toolgym.envs.knights_and_knaves:KnightsAndKnavesEnv",
+    "toolgym/ReActFever-v0": "toolgym.envs.react_fever:ReActFeverEnv",
+    "toolgym/KnightsAndKnaves-v0": "toolgym.envs.puzzles.knights_and_knaves:KnightsAndKnavesEnv",
 }
 
 _registered: set[str] = set()

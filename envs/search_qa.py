@@ -13,8 +13,7 @@ import numpy as np
 from ..tools.base import ToolCall
 from ..tools.errors import InputError
 from .choices import commonest_share, pick_format
-from .env import ScriptedPolicy, ToolEnv
-from .episode import Limits
+from .env import LimitsChoice, ScriptedPolicy, ToolEnv
 from .formats.base import ActionFormat, PromptStyle
 from .reward import RewardFunction
 from .search_policies import RowPolicy, WorldPolicy
@@ -74,7 +73,7 @@ class SearchQAEnv(ToolEnv):
         retriever: Retriever | str | Path | None = None,
         empty_corpus: bool = False,
         shuffle_answers: int | None = None,
-        limits: Limits | None = None,
+        limits: LimitsChoice = None,
         render_mode: str | None = None,
     ) -> None:
         from ..tools import SearchTool

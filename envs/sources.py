@@ -16,6 +16,7 @@ RowSource = str | Path | Iterable[Row]
 """A file, a folder with one file per split, `hf:org/name[:config]`, or rows."""
 TaskSource = RowSource | TaskSet
 
+_TEST_SEED_OFFSET = 1_000_003
 ENDINGS = (*JSON_ENDINGS, PARQUET)
 
 
@@ -56,6 +57,17 @@ def load_tasks(
     if isinstance(source, TaskSet):
         return source
     return TaskSet.from_rows(read_rows(source, split), make, name or source_name(source))
+
+
+def split_seed(split: str, seed: int) -> int:
+    """Seed of a split of generated tasks: the test tasks' is far from the training tasks' of any small seed.
+
+    Raises:
+        InputError: If the split is neither `train` nor `test`.
+    """
+    if split not in ("train", "test"):
+        raise InputError(f"generated tasks have the splits 'train' and 'test', not {split!r}")
+    return seed + _TEST_SEED_OFFSET * (split == "test")
 
 
 def source_name(source: TaskSource) -> str:
