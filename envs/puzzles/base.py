@@ -221,12 +221,27 @@ class PuzzleEnv(ToolEnv):
         """Plays the board as a careful player does, and gives the solution."""
 
         def act(episode: Episode) -> str:
-            turn, call = len(episode.turns) + 1, self.next_call(episode)
+            call = self.next_call(episode)
             if call is not None:
-                return self.action_format.write_call(self.thought, call, turn)
-            return self.action_format.write_answer(self.thought, self.solution(episode.task), turn)
+                return self.action_format.write_call(self.thought, call, len(episode.turns) + 1)
+            return self.write_solution(self.thought, episode)
 
         return act
+
+    def write_solution(self, thought: str, episode: Episode) -> str:
+        """The action that gives the solution. One in lines stands in one line where the format has only one.
+
+        Args:
+            thought: What to put before it.
+            episode: The episode so far.
+        """
+        turn, answer = len(episode.turns) + 1, self.solution(episode.task)
+        try:
+            return self.action_format.write_answer(thought, answer, turn)
+        except InputError:
+            if "\n" not in answer:
+                raise
+            return self.action_format.write_answer(thought, ", ".join(answer.splitlines()), turn)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts an episode, with the task's puzzle on the board. Arguments and result as in `ToolEnv.reset`."""

@@ -121,15 +121,20 @@ def word_puzzle(
     quiz = "".join(
         [PREAMBLE.format(**words), f"You meet {count} inhabitants: {people}.", *said, " ", CLOSING.format(**words)]
     )
-    roles = [
-        f"{name} is {words['a_knight' if knight else 'a_knave']}" for name, knight in zip(names, solution, strict=True)
-    ]
-    return Wording(quiz, names, words, f"{', '.join(roles[:-1])}, and {roles[-1]}.", numbered(roles))
+    return Wording(quiz, names, words, *solution_texts(names, solution, (words["a_knight"], words["a_knave"])))
 
 
-def numbered(roles: Sequence[str]) -> str:
-    """Lines such as `(1) Zoey is a knight`."""
-    return "\n".join(f"({position}) {role}" for position, role in enumerate(roles, 1))
+def solution_texts(names: Sequence[str], solution: Sequence[bool], words: Sequence[str]) -> tuple[str, str]:
+    """A solution as a sentence and as numbered lines.
+
+    Args:
+        names: The persons.
+        solution: Whether each person is a knight.
+        words: The words for knight and knave, with their articles.
+    """
+    roles = [f"{name} is {words[0 if knight else 1]}" for name, knight in zip(names, solution, strict=True)]
+    lines = "\n".join(f"({position}) {role}" for position, role in enumerate(roles, 1))
+    return f"{', '.join(roles[:-1])}, and {roles[-1]}." if len(roles) > 1 else f"{roles[0]}.", lines
 
 
 def role_words(a_knight: str, a_knave: str) -> dict[str, str]:
