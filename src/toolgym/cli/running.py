@@ -70,7 +70,9 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first tasks.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Episodes per task.")] = 1,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
-    max_turn_tokens: Annotated[int | None, typer.Option(min=1, help="Sampled tokens per turn [256].")] = None,
+    max_turn_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Sampled tokens per turn [256; no bound for a scripted agent].")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Keys the sampling.")] = 0,
     concurrency: Annotated[int, typer.Option(min=1, help="Episodes in progress at once.")] = 64,
     shuffle_answers: Annotated[
@@ -109,7 +111,9 @@ def evaluate(
                 env,
                 limit=limit,
                 samples=samples,
-                sampling=SamplingParams(temperature=temperature, max_tokens=max_turn_tokens or 256),
+                sampling=SamplingParams(
+                    temperature=temperature, max_tokens=max_turn_tokens or (256 if agent is None else 1 << 20)
+                ),
                 seed=seed,
                 concurrency=concurrency,
                 on_episode=progress.episode,
