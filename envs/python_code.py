@@ -20,6 +20,7 @@ from .task import Task, TaskSet
 if TYPE_CHECKING:
     from ..tools.sandbox import Isolation
 
+_PATIENCE = 10
 _FENCED = re.compile(r"```[ \t]*(?:python3?|py)?[ \t]*\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
@@ -39,7 +40,7 @@ class PythonCodeEnv(ToolEnv):
         size: How many problems are generated; None means that they never run out.
         task_seed: Which problems are generated.
         isolation: How code is confined, the tests' included: see `PythonTool`.
-        timeout: Seconds per call, and for the tests.
+        timeout: Seconds per call; seconds of processor time for the tests.
         limits: Bounds of an episode.
         render_mode: `ansi` or None.
 
@@ -144,5 +145,6 @@ def _passes(program: str, tests: str, isolation: Isolation, timeout: float) -> b
     from ..tools.sandbox import SandboxLimits
     from .rewards import run_unit_tests
 
-    limits = SandboxLimits(wall_seconds=timeout, cpu_seconds=timeout)
+    # Processor time decides: on a busy machine wall time would make right programs wrong.
+    limits = SandboxLimits(wall_seconds=_PATIENCE * timeout, cpu_seconds=timeout)
     return run_unit_tests(program, tests, isolation=isolation, limits=limits).passed
