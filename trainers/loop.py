@@ -20,7 +20,7 @@ from .cold_start import ColdStartStage, demonstrator
 from .grpo import GrpoStage
 from .policy import load_policy, make_policy
 from .progress import Observer, Silent
-from .recipe import ColdStart, Recipe, Stage
+from .recipe import ColdStart, Evaluate, Grpo, Recipe, StageBase
 from .run import Run, make_environment
 from .run_folder import RunFolder
 
@@ -69,6 +69,9 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False, observer: Obser
             run.counters.stage = position
             first_step = run.counters.stage_steps.setdefault(settings.name, 0)
             run.observer.stage_started(settings.name, settings.steps, first_step)
+            if isinstance(settings, Evaluate):
+                _evaluate(run, settings, 0, board)
+                continue
             if first_step == 0:
                 if position == 0 and recipe.model != "scratch":
                     _evaluate(run, settings, 0, board)
@@ -124,7 +127,7 @@ def _begin(recipe: Recipe, folder: Path, resume: bool, observer: Observer) -> tu
     return Run(recipe, run_folder, policy, device, observer, counters), checkpoint.learner
 
 
-def _make_stage(run: Run, settings: Stage) -> ColdStartStage | GrpoStage:
+def _make_stage(run: Run, settings: ColdStart | Grpo) -> ColdStartStage | GrpoStage:
     return ColdStartStage(run, settings) if isinstance(settings, ColdStart) else GrpoStage(run, settings)
 
 
@@ -139,7 +142,7 @@ def _log(run: Run, stage: str, step: int, metrics: Mapping[str, float], board: S
     run.observer.stepped(stage, step, metrics)
 
 
-def _evaluate(run: Run, settings: Stage, step: int, board: SummaryWriter) -> None:
+def _evaluate(run: Run, settings: StageBase, step: int, board: SummaryWriter) -> None:
     started = time.perf_counter()
     result = run.evaluate(settings)
     seconds = time.perf_counter() - started

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..envs.episode import Limits, StopReason, SurplusCalls
+from ..envs.episode import Limits, StopReason
 from ..tools.errors import InputError
 from ..tools.policy import ToolPolicy, changed_policy
 
@@ -66,14 +66,27 @@ class StageBase(_Strict):
 
     name: str
     steps: int = Field(ge=0)
+    environment_options: dict[str, Any] = Field(default_factory=dict, description="Override the run's options.")
+
+
+class Evaluate(StageBase):
+    """An evaluation alone, of the model as it is at this place: no step, no update, no checkpoint."""
+
+    kind: Literal["evaluate"]
+    name: str = "evaluate"
+    steps: Literal[0] = 0
+
+
+class TrainingStage(StageBase):
+    """What every stage that trains has."""
+
     optimizer: Optimizer = Optimizer()
     evaluate_every: int = Field(0, ge=0, description="Steps between evaluations; 0 means at the stage's end only.")
     token_budget: int = Field(16_384, ge=1, description="Most tokens (padding included) in one micro-batch.")
     layout: Literal["padded", "packed"] = "padded"
-    environment_options: dict[str, Any] = Field(default_factory=dict, description="Override the run's options.")
 
 
-class ColdStart(StageBase):
+class ColdStart(TrainingStage):
     """SFT on scripted demonstrations; the loss is on action tokens alone."""
 
     kind: Literal["cold_start"]
@@ -85,7 +98,7 @@ class ColdStart(StageBase):
     )
 
 
-class Grpo(StageBase):
+class Grpo(TrainingStage):
     """Group-relative policy optimisation (DeepSeekMath, arXiv 2402.03300) and its variants by option."""
 
     kind: Literal["grpo"]
@@ -131,7 +144,7 @@ class Grpo(StageBase):
         return self
 
 
-Stage = Annotated[ColdStart | Grpo, Field(discriminator="kind")]
+Stage = Annotated[ColdStart | Grpo | Evaluate, Field(discriminator="kind")]
 
 
 class Recipe(_Strict):
@@ -153,7 +166,7 @@ class Recipe(_Strict):
     tasks: str | None = Field(None, description="Training tasks: a file or a data set; unset takes the generated ones.")
     corpus: str | None = Field(None, description="Passages: a file; unset takes the environment's own.")
     environment_options: dict[str, Any] = Field(default_factory=dict)
-    limits: dict[str, int | float | SurplusCalls | None] = Field(default_factory=dict)
+    limits: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
     tools: dict[str, dict[str, int | float | bool | None]] = Field(
         default_factory=dict,
         description="By function: the tool's timeout and any field of its ToolPolicy, over all episodes.",
@@ -176,6 +189,10 @@ class Recipe(_Strict):
         unknown = set(self.limits) - set(Limits.__dataclass_fields__)
         if unknown:
             raise ValueError(f"limits has no {sorted(unknown)}; it has {sorted(Limits.__dataclass_fields__)}")
+        try:
+            Limits(**self.limits)  # type: ignore[arg-type]  # their values are looked at there
+        except InputError as error:
+            raise ValueError(str(error)) from error
         if self.schedule == "deterministic" and self.limits.get("wall_seconds") is not None:
             raise ValueError("schedule = 'deterministic' allows no limits.wall_seconds")
         for function, settings in self.tools.items():
@@ -319,7 +336,7 @@ def _readable(location: Sequence[int | str], data: Mapping[str, Any]) -> list[st
 
 
 def _known_keys(location: Sequence[int | str]) -> list[str]:
-    kinds: dict[str, type[BaseModel]] = {"cold_start": ColdStart, "grpo": Grpo}
+    kinds: dict[str, type[BaseModel]] = {"cold_start": ColdStart, "grpo": Grpo, "evaluate": Evaluate}
     tables: dict[str, type[BaseModel]] = {"scratch": ScratchModel, "optimizer": Optimizer, "evaluation": Evaluation}
     model: type[BaseModel] = Recipe
     for part in location[:-1]:

@@ -108,7 +108,7 @@ def _list_recipes(as_json: bool) -> None:
         return print_json([{"name": one.name, "description": one.description} for one in recipes])
     table = Table("recipe", "stages", "what it is")
     for one in recipes:
-        stages = ", ".join(f"{stage.name} x {stage.steps}" for stage in one.stage)
+        stages = ", ".join(f"{stage.name} x {stage.steps}" if stage.steps else stage.name for stage in one.stage)
         table.add_row(Text(one.name, style="bold"), stages, one.description)
     stdout().print(table)
 
