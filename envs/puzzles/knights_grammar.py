@@ -53,7 +53,7 @@ class Sampler:
     Args:
         n_people: How many people a puzzle has, from 2 to 16.
         *seed: Seed of the draws; the published puzzles have 1234.
-        depth: Levels of a statement: 1 for leaves alone, 2 as published.
+        depth: Levels of a statement, 2 as published. (With leaves alone, exchanging all roles fits as well.)
         width: The most parts of an `and` or an `or`.
 
     Raises:
@@ -65,9 +65,9 @@ class Sampler:
             raise InputError(
                 f"n_people must be from {FEWEST} to {MOST}, not {n_people}: the solver tries all 2**n_people choices"
             )
-        if not (1 <= depth <= 5 and 2 <= width <= 2 * n_people - 1):
+        if not (2 <= depth <= 5 and 2 <= width <= 2 * n_people - 1):
             raise InputError(
-                f"depth must be from 1 to 5 and width from 2 to 2 * n_people - 1 (so many different leaves a person "
+                f"depth must be from 2 to 5 and width from 2 to 2 * n_people - 1 (so many different leaves a person "
                 f"has), not {depth} and {width}"
             )
         self.n_people, self.depth, self.width = n_people, depth, width
