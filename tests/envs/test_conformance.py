@@ -24,6 +24,7 @@ FORMATS = {
     "toolgym/SearchQA-v0": ["search_r1", "research", "hermes"],
     "toolgym/PythonMath-v0": ["code", "hermes"],
     "toolgym/ReActQA-v0": ["react", "hermes"],
+    "toolgym/ReActFever-v0": ["react", "hermes"],
     "toolgym/KnightsAndKnaves-v0": ["think_answer"],
 }
 

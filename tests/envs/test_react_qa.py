@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,13 @@ def test_rows_with_pages(evaluate: Callable[..., Any]) -> None:
 
 def test_seven_turns() -> None:
     env = ReActQAEnv(size=3)
-    assert env.limits == Limits(max_turns=7)
+    assert env.limits.max_turns == 7
+    assert ReActQAEnv(size=3, action_format="hermes").limits.max_turns == 7
+    published = ReActQAEnv(size=3, limits="published")
+    assert published.limits == replace(published.action_format.limits, max_turns=7)
+    assert ReActQAEnv(size=3, limits=Limits(max_turns=3)).limits == Limits(max_turns=3)
+    with pytest.raises(InputError, match="not 'all'"):
+        ReActQAEnv(size=3, limits="all")  # type: ignore[arg-type]
     env.reset(seed=0)
     for turn in range(1, 8):
         *_, truncated, info = env.step(f" I try.\nAction {turn}: Search[nobody]")
@@ -88,3 +95,22 @@ def test_files_of_pages_are_read_once(tmp_path: Path) -> None:
         ReActQAEnv(ROWS)
     with pytest.raises(InputError, match="does not exist"):
         ReActQAEnv(ROWS, tmp_path / "no.jsonl")
+
+
+def test_pages_of_a_corpus_store(tmp_path: Path) -> None:
+    Corpus(PASSAGES).save(tmp_path / "store")
+    env = ReActQAEnv(ROWS, tmp_path / "store")
+    assert env.pages["Vienna"] == "Vienna is the capital of Austria.\nIt is old."
+
+
+def test_gaps_of_the_oracle() -> None:
+    env = ReActQAEnv([*ROWS, {"question": "q", "answer": "two\nlines"}], PageStore({"Danube": "x"}))
+    gaps = [env.oracle_gap(task) for task in env.tasks]
+    assert gaps == ["there is no page 'Vienna'", "", "the answer cannot be written in the format 'react'"]
+    assert {ReActQAEnv(size=5).oracle_gap(task) for task in ReActQAEnv(size=5).tasks} == {""}
+
+
+def test_an_oracle_without_its_pages_still_ends(evaluate: Callable[..., Any]) -> None:
+    env = ReActQAEnv(World(), PageStore({"Nobody": "x"}), size=5)
+    assert evaluate(env, env.oracle())["scores"] == [1.0] * 5
+    assert len(env.episode.turns) == 2
