@@ -15,7 +15,7 @@ from .env import LimitsChoice, ScriptedPolicy, ToolEnv
 from .formats.base import ActionFormat, PromptStyle
 from .react_pages import make_pages
 from .react_paper import FEVER_ROWS, POSITION, Subset, choose_subset
-from .react_policies import ChainPolicy, PagePolicy
+from .react_policies import ChainPolicy, PagePolicy, chain_or_pages
 from .react_qa import turn_limits
 from .reward import RewardFunction
 from .sources import TaskSource, load_tasks
@@ -116,11 +116,6 @@ class ReActFeverEnv(ToolEnv):
         )
         # Each label stands once in every three generated claims.
         self.guess_rate = commonest_share(loaded) if world is None else ceil(len(loaded) / len(LABELS)) / len(loaded)
-        self._by_pages = PagePolicy(self.action_format, self.limits.max_turns)
-        self._by_chain = ChainPolicy(
-            self.action_format,
-            lambda task, _, read: claim_answer(task.metadata["chain"], task.metadata["named"], read),
-        )
 
     @staticmethod
     def task_from_row(row: Mapping[str, Any], default_id: str) -> Task:
@@ -154,11 +149,18 @@ class ReActFeverEnv(ToolEnv):
 
     def oracle(self) -> ScriptedPolicy:
         """Reads what the pages say of a generated claim, or opens the evidence's pages and gives the true label."""
-        return lambda episode: (self._by_chain if "chain" in episode.task.metadata else self._by_pages)(episode)
+
+        def conclude(task: Task, learned: str, read: bool) -> tuple[str, str]:
+            del learned  # the last fact of the chain, where it was read
+            return claim_answer(task.metadata["chain"], task.metadata["named"], read)
+
+        return chain_or_pages(
+            ChainPolicy(self.action_format, conclude), PagePolicy(self.action_format, self.limits.max_turns)
+        )
 
     def oracle_gap(self, task: Task) -> str:
         """Pages of the evidence that are missing or do not fit into the turns."""
-        return "" if "chain" in task.metadata else self._by_pages.gap(task, self.pages)
+        return PagePolicy(self.action_format, self.limits.max_turns).gap(task, self.pages)
 
 
 def page_title(escaped: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from ..tools.base import ToolCall
 from ..tools.errors import InputError
 from ..tools.wiki_pages import FIRST_SENTENCES, PageStore
+from .env import ScriptedPolicy
 from .episode import Episode
 from .formats.base import ActionFormat
 from .search_policies import supporting_titles, true_answer
@@ -20,6 +21,8 @@ Conclude = Callable[[Task, str, bool], tuple[str, str]]
 
 class PagePolicy:
     """Opens the supporting pages in turn, as many as the turns allow, and gives the true answer.
+
+    An answer that the format cannot express is missed, and `gap` says so.
 
     Args:
         action_format: How actions are written.
@@ -36,9 +39,7 @@ class PagePolicy:
 
     def gap(self, task: Task, pages: PageStore) -> str:
         """What keeps the answer from being read first and given then, in a few words; empty where nothing does."""
-        try:
-            self._format.write_answer("I know enough to answer.", true_answer(task), 1)
-        except InputError:
+        if not self._is_writable(task):
             return f"the answer cannot be written in the format {self._format.name!r}"
         titles = supporting_titles(task)
         missing = [title for title in titles if pages.find(title) is None]
@@ -56,7 +57,15 @@ class PagePolicy:
         if turn <= len(titles):
             thought = f"I need to read about {titles[turn - 1]}."
             return self._format.write_call(thought, search_call(titles[turn - 1]), turn)
-        return self._format.write_answer("I know enough to answer.", true_answer(episode.task), turn)
+        answer = true_answer(episode.task) if self._is_writable(episode.task) else "unknown"
+        return self._format.write_answer("I know enough to answer.", answer, turn)
+
+    def _is_writable(self, task: Task) -> bool:
+        try:
+            self._format.write_answer("I know enough to answer.", true_answer(task), 1)
+        except InputError:
+            return False
+        return True
 
 
 class ChainPolicy:
@@ -93,6 +102,11 @@ class ChainPolicy:
                 return self._format.write_call(thought, lookup_call(keyword), turn)
             return self._format.write_answer(*self._conclude(task, learned, False), turn)
         return self._format.write_answer(*self._conclude(task, learned, True), turn)
+
+
+def chain_or_pages(chains: ChainPolicy, pages: PagePolicy) -> ScriptedPolicy:
+    """Plays tasks whose chain of facts is known by the one, and others by the other."""
+    return lambda episode: (chains if "chain" in episode.task.metadata else pages)(episode)
 
 
 def search_call(entity: str) -> ToolCall:

@@ -13,7 +13,7 @@ from .episode import Limits
 from .formats.base import ActionFormat, PromptStyle
 from .react_pages import make_pages, pages_of_world
 from .react_paper import HOTPOTQA_ROWS, POSITION, Subset, choose_subset
-from .react_policies import ChainPolicy, PagePolicy
+from .react_policies import ChainPolicy, PagePolicy, chain_or_pages
 from .reward import RewardFunction
 from .search_policies import true_answer
 from .search_qa import SearchQAEnv
@@ -92,10 +92,6 @@ class ReActQAEnv(ToolEnv):
             render_mode=render_mode,
         )
         self.guess_rate = commonest_share(loaded)
-        self._by_pages = PagePolicy(self.action_format, self.limits.max_turns)
-        self._by_chain = ChainPolicy(
-            self.action_format, lambda task, learned, read: (learned or "I do not find it.", true_answer(task))
-        )
 
     @staticmethod
     def task_from_row(row: Mapping[str, Any], default_id: str) -> Task:
@@ -107,11 +103,17 @@ class ReActQAEnv(ToolEnv):
 
     def oracle(self) -> ScriptedPolicy:
         """Opens the page of every person or supporting title in turn, looks up what the page's head does not show."""
-        return lambda episode: (self._by_chain if "chain" in episode.task.metadata else self._by_pages)(episode)
+
+        def conclude(task: Task, learned: str, read: bool) -> tuple[str, str]:
+            return learned if read else "I do not find it.", true_answer(task)
+
+        return chain_or_pages(
+            ChainPolicy(self.action_format, conclude), PagePolicy(self.action_format, self.limits.max_turns)
+        )
 
     def oracle_gap(self, task: Task) -> str:
         """Pages that are missing or do not fit into the turns, or an answer that the format cannot express."""
-        return "" if "chain" in task.metadata else self._by_pages.gap(task, self.pages)
+        return PagePolicy(self.action_format, self.limits.max_turns).gap(task, self.pages)
 
 
 def turn_limits(limits: LimitsChoice, action_format: ActionFormat, max_turns: int) -> LimitsChoice:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -103,11 +104,20 @@ def test_pages_of_a_corpus_store(tmp_path: Path) -> None:
     assert env.pages["Vienna"] == "Vienna is the capital of Austria.\nIt is old."
 
 
-def test_gaps_of_the_oracle() -> None:
+def test_gaps_of_the_oracle(evaluate: Callable[..., Any]) -> None:
     env = ReActQAEnv([*ROWS, {"question": "q", "answer": "two\nlines"}], PageStore({"Danube": "x"}))
     gaps = [env.oracle_gap(task) for task in env.tasks]
     assert gaps == ["there is no page 'Vienna'", "", "the answer cannot be written in the format 'react'"]
+    assert evaluate(env, env.oracle())["scores"] == [1.0, 1.0, 0.0]
     assert {ReActQAEnv(size=5).oracle_gap(task) for task in ReActQAEnv(size=5).tasks} == {""}
+
+
+def test_an_environment_can_be_pickled(play: Callable[..., Any]) -> None:
+    env = ReActQAEnv(size=3)
+    env.reset(seed=4)
+    twin = pickle.loads(pickle.dumps(env))
+    assert play(twin, twin.oracle(), seed=4)[0] == play(env, env.oracle(), seed=4)[0] == 1
+    assert twin.episode.task == env.episode.task
 
 
 def test_an_oracle_without_its_pages_still_ends(evaluate: Callable[..., Any]) -> None:
