@@ -15,7 +15,6 @@ from ..tools.adapters import ToolLike, as_tool
 from ..tools.base import FunctionSchema, Tool, ToolResult, ToolStatus
 from ..tools.errors import InputError
 from ..tools.output import MINIMUM_CAP, keep_ends
-from ..tools.policy import changed_policy
 from ..tools.runtime import ToolRuntime
 from .choices import check_format, pick_format, pick_reward
 from .episode import Action, Episode, Limits, Message, ObservationCut, ParsedAction, RewardResult, StopReason, Turn
@@ -118,9 +117,7 @@ class ToolEnv(gym.Env[str, str]):
         Raises:
             InputError: If no tool has such a function, or a setting is unknown or out of range.
         """
-        tool = self.tool(function)
-        tool.policy = changed_policy(tool.policy, settings)
-        tool.timeout = settings.get("timeout", tool.timeout)
+        self.tool(function).configure(settings)
 
     # What an environment defines ------------------------------------------------------------------------------
 

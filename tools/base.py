@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from .policy import ToolPolicy
+from .policy import ToolPolicy, changed_policy
 
 
 class ToolStatus(StrEnum):
@@ -142,6 +142,7 @@ class Tool(ABC):
         cacheable: Whether a successful result depends on the arguments alone (and, for a tool that `draws`, on the
             seed), so that the same call need not run twice. Only calls of stateless sessions are cached.
         draws: Whether results depend on the seed given to `open`.
+        asks_for_functions: Whether `functions` must ask somebody, such as a server; a recording then has them too.
     """
 
     timeout: float | None = 30.0
@@ -149,6 +150,7 @@ class Tool(ABC):
     policy: ToolPolicy = ToolPolicy()
     cacheable: bool = False
     draws: bool = False
+    asks_for_functions: bool = False
 
     @property
     @abstractmethod
@@ -162,6 +164,18 @@ class Tool(ABC):
         Args:
             seed: Random seed of the episode, for tools that draw.
         """
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Sets `timeout` and fields of `policy`, for all who share the tool.
+
+        Args:
+            settings: Values by name: `{"timeout": 5.0, "max_concurrency": 4}`.
+
+        Raises:
+            InputError: If a setting is unknown or out of range.
+        """
+        self.policy = changed_policy(self.policy, settings)
+        self.timeout = settings.get("timeout", self.timeout)
 
     def close(self) -> None:
         """Frees what all sessions share. May be called more than once."""

@@ -5,9 +5,10 @@ A cassette is a file of JSON lines, one for each different request:
     {"format": 1, "key": SHA-256 of the request, "request": {...}, "response": {...}}
 
 The request names what was asked (the identity of the tool or retriever, function and arguments, or query and k) and
-so is content-addressed: the same request has the same key in every run. The response is whole: status, text, cuts,
-times and metadata of a tool's result; ids, titles, texts and scores of passages. Headers and keys that a tool sends
-are no part of a call, and so of no recording.
+so is content-addressed: the same request has the same key in every run. Where sessions have state, it also names the
+session's request before it (`after`), and so everything that led to the state, and the seed if the tool draws. The
+response is whole: status, text, cuts, times and metadata of a tool's result; ids, titles, texts and scores of passages.
+Headers and keys that a tool sends are no part of a call, and so of no recording.
 """
 
 from __future__ import annotations
@@ -15,18 +16,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from .base import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
+from .base import Tool
 from .errors import InputError, ToolUnavailable
 from .identity import identity_of
+from .recorded_tools import RecordedTool
 from .recordings import RecordingFile, request_key
 from .retrievers.base import Retriever, ScoredPassage
 from .retrievers.corpus import Passage
-from .runtime import ToolRuntime
 
 Mode = Literal["record", "replay", "auto", "off"]
 MODES: tuple[Mode, ...] = ("record", "replay", "auto", "off")
@@ -42,6 +42,11 @@ class Cassette:
     Within one cassette equal requests get equal responses: a request goes out once, even when several threads or (in
     mode `auto`) processes ask at the same time, so that a replay repeats exactly what was seen. That holds for a
     failure of the model's making as for a success; when the tool is unavailable, nothing is recorded.
+
+    Sessions with state are recorded by the calls that they make. On replay no session is opened. When a call has to go
+    out after others were answered from the file (another episode had begun alike, or the session was restored from a
+    snapshot), those are made first in the tool's own session; if one of them now gives something else, that is an error
+    (`ChangedAnswer`), since the state would be another one.
 
     Args:
         path: The file; made when missing, except by `replay`.
@@ -63,6 +68,7 @@ class Cassette:
         self.path, self.mode = Path(path), mode
         if mode == "replay" and not self.path.exists():
             raise InputError(f"cassette {path} does not exist; record it first, with mode 'record' or 'auto'")
+        self._secrets = tuple(secrets)
         self._file = RecordingFile(self.path, secrets)
         if mode in ("replay", "auto"):
             self._file.read()
@@ -80,17 +86,17 @@ class Cassette:
         """The same tool or retriever, with its calls on this cassette.
 
         Args:
-            target: A tool without state, or a retriever.
+            target: A tool or a retriever. A tool that is on this cassette already is returned as it is.
             identity: What its results depend on, where it cannot say so itself (see `identity_of`) or where recordings
                 should be shared, such as one index behind several addresses.
 
         Raises:
-            InputError: If the tool's sessions have state, or it is neither tool nor retriever.
+            InputError: If it is neither tool nor retriever.
         """
-        name = partial(identity_of, target) if identity is None else lambda: {"name": identity}
+        name = partial(identity_of, target) if identity is None else partial(dict, name=identity)
         if isinstance(target, Tool):
-            self._refuse_state(target)
-            return target if self.mode == "off" else RecordedTool(self, target, name)
+            wrapped = isinstance(target, RecordedTool) and target.tape is self
+            return target if wrapped or self.mode == "off" else RecordedTool(self, target, name)
         if not isinstance(target, Retriever):
             raise InputError(f"a cassette wraps tools and retrievers, not {type(target).__name__}")
         return target if self.mode == "off" else RecordedRetriever(self, target, name)
@@ -122,7 +128,7 @@ class Cassette:
                 self.misses += len(missing)
                 self.hits += len(keys) - len(missing)
             if missing:
-                if self.mode == "replay":
+                if self.replays:
                     request = dict(requests[missing[0]])
                     raise MissingRecording(f"{self.path} has no recording of {request}; record it in mode 'auto'")
                 responses = ask(missing)
@@ -133,19 +139,36 @@ class Cassette:
             for lock in reversed(locks):
                 lock.release()
 
+    @property
+    def replays(self) -> bool:
+        """Whether the file alone answers."""
+        return self.mode == "replay"
+
+    def has(self, request: Mapping[str, Any]) -> bool:
+        """Whether a request is recorded."""
+        return request_key(request) in self._file
+
+    def note(self, request: Mapping[str, Any], response: Any) -> None:
+        """Writes down what nobody had to be asked for; it counts neither as hit nor as miss.
+
+        Raises:
+            ToolUnavailable: If the response is no JSON or cannot be written.
+        """
+        self._file.append(request_key(request), request, response)
+
+    def as_kept(self, response: Any) -> Any:
+        """A response as it comes back from the file: through JSON, without secrets.
+
+        Raises:
+            TypeError, ValueError: If it is no JSON.
+        """
+        return self._file.as_kept(response)
+
     def __len__(self) -> int:
         return len(self._file)
 
-    def _refuse_state(self, tool: Tool) -> None:
-        if self.mode == "replay":  # which leaves the tool alone, and could not have been recorded if it had state
-            return
-        session = tool.open()
-        session.close()
-        if not isinstance(session, StatelessSession):
-            raise InputError(
-                f"{type(tool).__name__} has state, so that a call's result depends on those before it; "
-                "a cassette takes tools without state"
-            )
+    def __reduce__(self) -> tuple[type[Cassette], tuple[Path, Mode, tuple[str, ...]]]:
+        return Cassette, (self.path, self.mode, self._secrets)  # a copy, and another process, opens the file itself
 
     def _lock_of(self, key: str) -> threading.Lock:
         with self._lock:
@@ -182,54 +205,3 @@ class RecordedRetriever:
         requests = [{"retriever": identity, "query": query, "k": k} for query in queries]
         rows = self._cassette.play(requests, ask)
         return [[ScoredPassage(Passage(i, title, text), score) for i, title, text, score in row] for row in rows]
-
-
-class RecordedTool(Tool):
-    """A tool whose calls are on a cassette. Make one with `Cassette.wrap`.
-
-    The inner tool runs under a runtime of its own, with its own timeout, limits, retries and caps, so that what is
-    recorded is the result as an episode sees it, a timeout or an exception included.
-    """
-
-    timeout = None
-
-    def __init__(self, cassette: Cassette, tool: Tool, identity: Callable[[], Mapping[str, Any]]) -> None:
-        self.cassette, self.tool, self._identity = cassette, tool, identity
-        self.max_output_characters = tool.max_output_characters
-        self.draws = tool.draws
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What results depend on: the inner tool's own, as it is now, or the one that was given."""
-        return self._identity()
-
-    @property
-    def functions(self) -> Sequence[FunctionSchema]:
-        """The inner tool's."""
-        return self.tool.functions
-
-    def open(self, seed: int = 0) -> ToolSession:
-        """A session of the inner tool that is opened when a call has to go out."""
-        return _RecordedSession(self, seed)
-
-    def close(self) -> None:
-        """Closes the inner tool."""
-        self.tool.close()
-
-
-class _RecordedSession(StatelessSession):
-    def __init__(self, tool: RecordedTool, seed: int) -> None:
-        self._tool, self._seed = tool, seed
-
-    def call(self, call: ToolCall) -> ToolResult:
-        tool = self._tool
-
-        def ask(positions: list[int]) -> list[Any]:
-            with ToolRuntime([tool.tool], self._seed) as runtime:
-                return [asdict(runtime.call(call))]
-
-        request: dict[str, Any] = {"tool": tool.identity, "function": call.name, "arguments": dict(call.arguments)}
-        if tool.draws:
-            request["seed"] = self._seed
-        (response,) = tool.cassette.play([request], ask)
-        return ToolResult(**{**response, "status": ToolStatus(response["status"])})

@@ -53,6 +53,8 @@ class McpTools(Tool):
             does not have one of `names`.
     """
 
+    asks_for_functions = True
+
     def __init__(
         self,
         server: McpServer | str,
@@ -90,6 +92,14 @@ class McpTools(Tool):
             if self._functions is None:
                 self._functions = self._list()
             return self._functions
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What results depend on, for recordings: the server, which is not asked for it, and how it is used."""
+        server = self.server
+        where = {"command": [server.command, *server.args]} if server.url is None else {"url": server.url}
+        names = None if self._names is None else list(self._names)
+        return {"mcp": server.name, **where, "names": names, "prefix": self._prefix, "session": self.session}
 
     def open(self, seed: int = 0) -> ToolSession:
         """A session; its connection is made with the first call. MCP knows no seeds."""

@@ -39,6 +39,8 @@ class PythonTool(Tool):
         InputError: If the isolation is unknown or not to be had on this machine, or the limits do not suit it.
     """
 
+    draws = True  # `random` and `numpy.random` start from the seed
+
     def __init__(
         self, *, isolation: Isolation = "sandbox", limits: SandboxLimits | None = None, name: str = "python"
     ) -> None:

@@ -73,6 +73,14 @@ class RecordingFile:
             # Not the model's doing: as any other exception it would be taken for the tool's answer to it.
             raise ToolUnavailable(f"cassette {self._path}: this cannot be recorded: {error}") from error
 
+    def as_kept(self, response: Any) -> Any:
+        """A response as it comes back: through JSON, without secrets.
+
+        Raises:
+            TypeError, ValueError: If it is no JSON.
+        """
+        return json.loads(self._secrets.redact(_dump(response)))
+
     def __contains__(self, key: str) -> bool:
         return key in self._responses
 

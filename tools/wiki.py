@@ -7,7 +7,8 @@ ysymyth/ReAct, `wikienv.py`), with a store of pages in place of the live site.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .base import FunctionSchema, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
 from .wiki_pages import FIRST_SENTENCES, PageStore, read_page
@@ -44,6 +45,11 @@ class WikiTool(Tool):
                 "Text to find on the page.",
             ),
         )
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What results depend on, for recordings."""
+        return {"wiki": [function.name for function in self._functions], "pages": self.store.fingerprint}
 
     @property
     def functions(self) -> Sequence[FunctionSchema]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import InputError
@@ -95,6 +98,15 @@ class PageStore(Mapping[str, str]):
             raise InputError(f"similar() gives at least one title, not k={k}")
         index = self._index.get()
         return [index.titles[position] for position in index.nearness.nearest(entity, k)]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over titles and texts in order, and which pages are named as disambiguations."""
+        digest = sha256()
+        for title, text in self._pages.items():
+            named = title in self._disambiguations
+            digest.update(json.dumps([title, text, named], separators=(",", ":")).encode("ascii") + b"\n")
+        return digest.hexdigest()
 
     def _make_index(self) -> _Index:
         from .wiki_titles import TitleIndex, fold_title
