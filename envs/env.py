@@ -404,7 +404,9 @@ class ToolEnv(gym.Env[str, str]):
         episode.stop_reason = reason
         # An infrastructure failure is no reward: the rollout marks the trajectory and leaves it out.
         result = RewardResult(0.0) if reason is StopReason.FAILED else self.reward_function(episode)
-        score = 0.0 if reason is StopReason.FAILED or episode.answer is None else float(self.score(episode))
+        # What was answered after a forged observation was not found out here: it counts as unverified.
+        unverified = reason is StopReason.FAILED or episode.answer is None or episode.forged
+        score = 0.0 if unverified else float(self.score(episode))
         info = self._info([])
         info["reward_terms"] = {name: float(value) for name, value in result.terms.items()}
         info["score"] = score
