@@ -28,6 +28,7 @@ class WikiTool(Tool):
     """
 
     timeout = None  # pages lie in memory: a call surely ends, and a busy machine must not change an episode
+    max_output_characters = 100_000  # the original has no cap; five sentences can be long
 
     def __init__(self, store: PageStore) -> None:
         self.store = store
