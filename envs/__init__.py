@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .formats.base import ActionFormat
     from .puzzles.base import PuzzleEnv
     from .puzzles.knights_and_knaves import KnightsAndKnavesEnv
+    from .puzzles.sudoku import SudokuEnv
+    from .puzzles.zebra import ZebraEnv
     from .python_code import PythonCodeEnv
     from .python_math import PythonMathEnv
     from .react_fever import ReActFeverEnv
@@ -42,6 +44,7 @@ _HOMES = {
     "ScriptedPolicy": "env",
     "SearchQAEnv": "search_qa",
     "StopReason": "episode",
+    "SudokuEnv": "puzzles.sudoku",
     "Task": "task",
     "TaskSet": "task",
     "TextSpace": "spaces",
@@ -49,6 +52,7 @@ _HOMES = {
     "Truncator": "env",
     "Turn": "episode",
     "World": "world",
+    "ZebraEnv": "puzzles.zebra",
     "load_tasks": "sources",
     "read_rows": "sources",
 }
@@ -71,6 +75,7 @@ __all__ = [
     "ScriptedPolicy",
     "SearchQAEnv",
     "StopReason",
+    "SudokuEnv",
     "Task",
     "TaskSet",
     "TextSpace",
@@ -78,6 +83,7 @@ __all__ = [
     "Truncator",
     "Turn",
     "World",
+    "ZebraEnv",
     "environment_ids",
     "load_tasks",
     "make_env",

@@ -28,6 +28,8 @@ ENTRY_POINTS = {
     "toolgym/ReActQA-v0": "toolgym.envs.react_qa:ReActQAEnv",
     "toolgym/ReActFever-v0": "toolgym.envs.react_fever:ReActFeverEnv",
     "toolgym/KnightsAndKnaves-v0": "toolgym.envs.puzzles.knights_and_knaves:KnightsAndKnavesEnv",
+    "toolgym/Sudoku-v0": "toolgym.envs.puzzles.sudoku:SudokuEnv",
+    "toolgym/Zebra-v0": "toolgym.envs.puzzles.zebra:ZebraEnv",
 }
 
 _registered: set[str] = set()
