@@ -12,14 +12,14 @@ import gymnasium as gym
 from gymnasium.error import ResetNeeded
 
 from ..tools.adapters import ToolLike, as_tool
-from ..tools.base import FunctionSchema, Tool, ToolResult, ToolStatus
+from ..tools.base import FunctionSchema, Tool, ToolCall, ToolResult, ToolStatus
 from ..tools.errors import InputError
 from ..tools.output import MINIMUM_CAP, keep_ends
 from ..tools.runtime import ToolRuntime
 from .choices import check_format, pick_format, pick_reward
 from .episode import Action, Episode, Limits, Message, ObservationCut, ParsedAction, RewardResult, StopReason, Turn
 from .episode import FormatFault as Fault
-from .formats.base import ActionFormat, Cut
+from .formats.base import ActionFormat, Cut, whole
 from .reward import RewardFunction
 from .spaces import TextSpace
 from .task import Task, TaskSet
@@ -184,7 +184,8 @@ class ToolEnv(gym.Env[str, str]):
         unknown = set(options or {}) - {"task_id"}
         if unknown:
             raise InputError(f"reset() knows the option 'task_id' alone, not {sorted(unknown)}")
-        drawn, tool_seed = (int(value) for value in self.np_random.integers(0, 2**31 - 1, size=2))
+        draw = self.np_random.integers
+        drawn, tool_seed = int(draw(0, 2**31 - 1)), int(draw(0, 2**31 - 1))
         task_id = (options or {}).get("task_id")
         task: Task = self.tasks[drawn % len(self.tasks)] if task_id is None else self.tasks.by_id(task_id)
         self._close_runtime()
@@ -214,7 +215,8 @@ class ToolEnv(gym.Env[str, str]):
         episode = self.episode
         if episode.stop_reason is not None:
             raise ResetNeeded(f"the episode ended ({episode.stop_reason.value}); call reset() before the next step")
-        action = action if isinstance(action, Action) else Action(action)
+        if not isinstance(action, Action):
+            action = Action(action)
         parsed = self._parse(action)
         episode.messages.append(self.action_format.assistant_message(action, parsed))
         if parsed.answer is not None:
@@ -308,40 +310,43 @@ class ToolEnv(gym.Env[str, str]):
             return False
         if not limits.last_turn_calls and self._last_turn():
             return True
-        return limits.surplus_calls == "ignore" and self.episode.call_count >= (limits.max_calls or 0)
+        return limits.surplus_calls == "ignore" and self._episode.call_count >= (limits.max_calls or 0)
 
     def _last_turn(self) -> bool:
         """Whether the next action is the last that the limits allow."""
-        return self.limits.max_turns is not None and len(self.episode.turns) + 1 >= self.limits.max_turns
+        most = self.limits.max_turns
+        return most is not None and len(self.episode.turns) + 1 >= most
 
     def _parse(self, action: Action) -> ParsedAction:
         wire = self.action_format
         assert self._runtime is not None
         parsed = (wire.parse_final if self._calls_are_over() else wire.parse)(action, self._runtime.functions)
-        faults = list(parsed.faults)
+        faults = parsed.faults
         # Judged here for every format, by provenance: what stands in an action was written by the agent.
-        if wire.forged(action) and Fault.FORGED_OBSERVATION not in faults:
-            faults.append(Fault.FORGED_OBSERVATION)
+        if Fault.FORGED_OBSERVATION not in faults and wire.forged(action):
+            faults = (*faults, Fault.FORGED_OBSERVATION)
         if not parsed.calls and parsed.answer is None and not faults:
-            faults.append(Fault.NO_ACTION)
-        return replace(parsed, faults=tuple(faults)) if len(faults) != len(parsed.faults) else parsed
+            faults = (Fault.NO_ACTION,)
+        return parsed if faults is parsed.faults else replace(parsed, faults=faults)
 
     def _continue(self, action: Action, parsed: ParsedAction) -> Step:
-        episode, wire = self.episode, self.action_format
-        results = self._run(parsed)
-        calls = parsed.calls[: len(results)]
-        if len(calls) < len(parsed.calls):
+        episode, wire, calls = self.episode, self.action_format, parsed.calls
+        results = self._run(calls)
+        if len(results) < len(calls):
             episode.turns.append(Turn(action, parsed, results))
             return self._finish(StopReason.MAX_CALLS)
         answer = wire.result_answer(results)
         if answer is not None:
             episode.turns.append(Turn(action, replace(parsed, answer=answer), results))
             return self._finish(StopReason.ANSWER)
-        if parsed.calls:
-            observation = wire.render(calls, results, self._cut)
-            messages = wire.render_messages(calls, results, self._cut)
+        if calls:
+            cut = self._cut()
+            observation = wire.render(calls, results, cut)
         else:
             observation = wire.render_reply(parsed)
+        if calls and wire.transcript == "chat":
+            messages = wire.render_messages(calls, results, cut)
+        else:
             messages = [{"role": "user", "content": observation}]
         last = self._last_turn()
         episode.turns.append(Turn(action, parsed, results, "" if last else observation))
@@ -350,23 +355,23 @@ class ToolEnv(gym.Env[str, str]):
         episode.messages.extend(messages)
         # What the agent has already written of the observation's opening (a stop string such as ReAct's) stands in
         # its row, and is not repeated.
-        written = parsed.surplus if observation.startswith(parsed.surplus) else ""
-        return observation[len(written) :], 0.0, False, False, self._info(messages)
+        if parsed.surplus and observation.startswith(parsed.surplus):
+            observation = observation[len(parsed.surplus) :]
+        return observation, 0.0, False, False, self._info(messages)
 
-    def _run(self, parsed: ParsedAction) -> tuple[ToolResult, ...]:
-        if not parsed.calls:
+    def _run(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
+        if not calls:
             return ()
         assert self._runtime is not None
-        calls, limits = parsed.calls, self.limits
+        limits, run = self.limits, self._runtime.call
         left = len(calls) if limits.max_calls is None else max(0, limits.max_calls - self.episode.call_count)
-        results = tuple(self._runtime.call(call) for call in calls[:left])
+        results = tuple([run(call) for call in calls[:left]])
         if limits.surplus_calls == "truncate" or left >= len(calls):
             return results
         # An action with one call too many keeps what the others found.
         refusal = ToolResult(ToolStatus.BUDGET, f"No tool calls are left: the limit of {limits.max_calls} is reached.")
         return results + (refusal,) * len(calls[left:])
 
-    @property
     def _cut(self) -> Cut:
         limits, keep = self.limits, self.limits.observation_cut
         if limits.max_observation_tokens is not None and self.truncator is None:
@@ -374,6 +379,8 @@ class ToolEnv(gym.Env[str, str]):
                 "limits.max_observation_tokens needs a tokenizer, which only a rollout has; "
                 "use limits.max_observation_characters, or set env.truncator"
             )
+        if limits.max_observation_tokens is None and limits.max_observation_characters is None:
+            return whole
 
         def cut(text: str) -> str:
             most = limits.max_observation_characters
@@ -386,18 +393,16 @@ class ToolEnv(gym.Env[str, str]):
         return cut
 
     def _info(self, messages: list[Message]) -> dict[str, Any]:
-        turn = self.episode.turns[-1] if self.episode.turns else None
-        return {
-            "task_id": self.episode.task.id,
-            "messages": messages,
-            "faults": [fault.value for fault in turn.parsed.faults] if turn else [],
-            "calls": [
-                {"name": call.name, "status": result.status.value, "seconds": result.seconds}
+        episode = self.episode
+        info: dict[str, Any] = {"task_id": episode.task.id, "messages": messages, "faults": [], "calls": []}
+        if episode.turns:
+            turn = episode.turns[-1]
+            info["faults"] = [str(fault) for fault in turn.parsed.faults]
+            info["calls"] = [
+                {"name": call.name, "status": str(result.status), "seconds": result.seconds}
                 for call, result in zip(turn.parsed.calls, turn.results, strict=False)
             ]
-            if turn
-            else [],
-        }
+        return info
 
     def _finish(self, reason: StopReason) -> Step:
         episode = self.episode

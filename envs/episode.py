@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from ..tools.base import ToolCall, ToolResult, ToolStatus
 from ..tools.errors import InputError
+from ..tools.records import quick_init
 from .task import Task
 
 Message = dict[str, Any]
@@ -28,14 +29,16 @@ class Action(str):
         token_count: Tokens that were sampled for it; None where nobody counted (scripted play).
     """
 
-    finish_reason: FinishReason
-    token_count: int | None
+    finish_reason: FinishReason = "stop"
+    token_count: int | None = None
 
     def __new__(cls, text: str, finish_reason: FinishReason = "stop", token_count: int | None = None) -> Action:
         """An action with its text, the reason why generation ended, and the tokens that it took."""
-        action = super().__new__(cls, text)
-        action.finish_reason = finish_reason
-        action.token_count = token_count
+        action = str.__new__(cls, text)
+        if finish_reason != "stop":
+            action.finish_reason = finish_reason
+        if token_count is not None:
+            action.token_count = token_count
         return action
 
     def __reduce__(self) -> tuple[type[Action], tuple[str, FinishReason, int | None]]:
@@ -149,6 +152,7 @@ class Limits:
         )
 
 
+@quick_init
 @dataclass(frozen=True)
 class ParsedAction:
     """An action as its format reads it.
@@ -171,6 +175,7 @@ class ParsedAction:
     reply: str | None = None
 
 
+@quick_init
 @dataclass(frozen=True)
 class Turn:
     """One action and what came of it.
@@ -241,7 +246,12 @@ class Episode:
     @property
     def call_count(self) -> int:
         """Tool calls that ran, those answered with `BUDGET` left out."""
-        return sum(result.status is not ToolStatus.BUDGET for turn in self.turns for result in turn.results)
+        count = 0  # plain loops: the limits ask for this at every step
+        for turn in self.turns:
+            for result in turn.results:
+                if result.status is not ToolStatus.BUDGET:
+                    count += 1
+        return count
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from .policy import ToolPolicy, changed_policy
+from .records import quick_init
 
 
 class ToolStatus(StrEnum):
@@ -45,12 +47,18 @@ class FunctionSchema:
     description: str
     parameters: Mapping[str, Any]
 
+    @cached_property
+    def argument_check(self) -> ArgumentCheck:
+        """What checks the arguments of a call; made once, on first use."""
+        return ArgumentCheck(self.parameters)
+
     def as_openai(self) -> dict[str, Any]:
         """The schema in the form of OpenAI's `tools` list."""
         function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
         return {"type": "function", "function": function}
 
 
+@quick_init
 @dataclass(frozen=True)
 class ToolCall:
     """A call that an action format found in the model's text.
@@ -68,6 +76,7 @@ class ToolCall:
     id: str = ""
 
 
+@quick_init
 @dataclass(frozen=True)
 class ToolResult:
     """What came back from one call.

@@ -80,12 +80,12 @@ def _checked(result: Any, cap: int, start: float) -> ToolResult:
     """
     if not isinstance(result, ToolResult):
         raise TypeError(f"the tool returned {describe(result)} instead of a ToolResult")
-    # Cut before it is cleaned: a text of any length costs no more than one of the cap's.
-    text, omitted = keep_ends(str(result.output), cap)
-    return ToolResult(
-        ToolStatus(result.status),
-        clean_text(text),
-        time.perf_counter() - start,
-        int(result.omitted_characters) + omitted,
-        dict(result.metadata),
-    )
+    text, status, omitted = result.output, result.status, int(result.omitted_characters)
+    if type(text) is not str:
+        text = str(text)
+    if len(text) > cap:  # cut before it is cleaned: a text of any length costs no more than one of the cap's
+        text, cut = keep_ends(text, cap)
+        omitted += cut
+    if type(status) is not ToolStatus:
+        status = ToolStatus(status)
+    return ToolResult(status, clean_text(text), time.perf_counter() - start, omitted, dict(result.metadata))

@@ -25,6 +25,8 @@ def clean_text(text: str) -> str:
     """The text as valid UTF-8 without NUL: lone surrogates and NUL become U+FFFD."""
     if "\x00" in text:
         text = text.replace("\x00", "\ufffd")
+    if text.isascii():
+        return text
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

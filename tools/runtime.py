@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from .arguments import describe, find_fault
+from .arguments import describe
 from .base import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
 from .cache import cache_key
 from .errors import InputError, ToolUnavailable, TransientError
@@ -157,7 +157,7 @@ class ToolRuntime:
         if call.error is not None:
             return str(call.error).rstrip(".")
         try:
-            return find_fault(self._functions[call.name].parameters, call.arguments)
+            return self._functions[call.name].argument_check.find_fault(call.arguments)
         except RecursionError:
             return "they are nested too deeply"
 

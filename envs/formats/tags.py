@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ...tools.records import quick_init
+
 END_MARKS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")
 """End-of-turn marks of common tokenizers, for texts that were decoded with their special tokens."""
 
 
+@quick_init
 @dataclass(frozen=True)
 class Block:
     """A tagged block of a text.
