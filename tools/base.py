@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from .arguments import ArgumentCheck
 from .policy import ToolPolicy, changed_policy
 from .records import quick_init
 
