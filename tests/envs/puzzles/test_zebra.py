@@ -254,9 +254,7 @@ def test_no_text_breaks_the_readers(text) -> None:
     assert read_choice(text, ROWS, None) in (None, "1", "2")
 
 
-@pytest.mark.parametrize(
-    "text", ["1" * 100_000, "9" * 4_900, "House 1: Ada" * 100_000, "²", "\ud800\x00", "\n" * 4_999]
-)
+@pytest.mark.parametrize("text", ["1" * 100_000, "9" * 4_900, "House 1: Ada" * 9_999, "²", "\ud800\x00", "\n" * 4_999])
 def test_hostile_answers(text) -> None:
     assert ZebraEnv.partial_credit(text, GRID) == 0.0
 
