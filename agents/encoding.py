@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,10 @@ from ..tools.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+Schemas = Sequence[Mapping[str, Any]]
+"""Functions in the form of OpenAI's `tools`, for templates that show them; empty where the prompt does."""
 
 
 class Extension(NamedTuple):
@@ -142,27 +146,49 @@ class Codec:
 
     # Prompts and extensions ------------------------------------------------------------------------------------
 
-    def encode_prompt(self, text: str, messages: Sequence[Message], prefill: str = "") -> tuple[int, ...]:
+    def encode_prompt(
+        self, text: str, messages: Sequence[Message], prefill: str = "", tools: Schemas = ()
+    ) -> tuple[int, ...]:
         """Ids of the first prompt.
 
         Args:
             text: The prompt as plain text, used without a chat template.
             messages: The prompt as chat messages, used with one.
             prefill: Text put at the start of the agent's turn.
+            tools: What the template is to show of the functions.
+
+        Raises:
+            InputError: If the template takes no tools.
         """
         prefill_ids = self.encode_text(prefill) if prefill else ()
         if not self.chat:
             start = () if self.tokenizer.bos_token_id is None else (int(self.tokenizer.bos_token_id),)
             return start + self.encode_text(text) + prefill_ids
-        return self._encode_messages(messages) + prefill_ids
+        if tools and "tools" not in str(self.tokenizer.chat_template):
+            raise InputError("the chat template shows no tools; take action_format='hermes', whose prompt does")
+        return self._encode_messages(messages, tools) + prefill_ids
 
-    def extend_text(self, sampled: Sequence[int], observation: str) -> Extension:
-        """Continues a row whose observations are part of one growing text."""
-        del sampled  # an end token that the policy sampled stays: it is what the engine saw
-        return Extension(self.encode_text(observation), forked=False)
+    def extend_text(self, sampled: Sequence[int], observation: str, prefill: str = "") -> Extension:
+        """Continues a row whose observations are part of one growing text.
+
+        Args:
+            sampled: Ids of the action; an end token that the policy sampled stays, for that is what the engine saw.
+            observation: The new text.
+            prefill: Text put at the start of the agent's turn.
+        """
+        del sampled
+        return Extension(self.encode_text(observation) + (self.encode_text(prefill) if prefill else ()), forked=False)
 
     def extend_chat(
-        self, history: Sequence[Message], action: str, sampled: Sequence[int], observation: Sequence[Message]
+        self,
+        history: Sequence[Message],
+        action: str,
+        sampled: Sequence[int],
+        observation: Sequence[Message],
+        *,
+        message: Message | None = None,
+        prefill: str = "",
+        tools: Schemas = (),
     ) -> Extension:
         """Continues a row whose observations are chat messages.
 
@@ -171,59 +197,62 @@ class Codec:
             action: Text of the action.
             sampled: Ids of the action.
             observation: The new messages.
+            message: The action as a message; by default the assistant's with the action's text as its content.
+            prefill: Text put at the start of every turn of the agent; a given message holds it.
+            tools: As in `encode_prompt`.
 
         Returns:
             What closes the assistant's turn, the messages and the opening of the next turn; or, where the template
-            does not repeat the history verbatim (it drops earlier thoughts, say), the whole prompt of a new row.
+            does not repeat the history verbatim (it drops earlier thoughts, or writes calls in another way), the whole
+            prompt of a new row.
         """
-        past = [*history, {"role": "assistant", "content": action}]
-        before, after = self._render(history), self._render([*past, *observation])
+        past = [*history, message or {"role": "assistant", "content": prefill + action}]
+        prefill_ids = self.encode_text(prefill) if prefill else ()
+        before, after = self._render(history, tools) + prefill, self._render([*past, *observation], tools)
         said = _valid(action)
         held = next((text for text in (before + said, before + said.rstrip()) if after.startswith(text)), None)
-        if held is None:
-            return Extension(self._encode_messages([*past, *observation]), forked=True)
-        if self._holds_special(observation):
+        if held is not None and self._holds_special(observation):
             guarded, mark = self._guard([*past, *observation])
-            after = self._render([*past, *guarded[len(past) :]])
-            if not after.startswith(held):
-                return Extension(self._encode_messages([*past, *observation]), forked=True)
+            after = self._render([*past, *guarded[len(past) :]], tools)
             ids = self._encode_guarded(after[len(held) :], mark)
-        else:
+            held = held if after.startswith(held) else None
+        elif held is not None:
             ids = self._encode_template(after[len(held) :])
+        if held is None:
+            return Extension(self._encode_messages([*past, *observation], tools) + prefill_ids, forked=True)
         if sampled and sampled[-1] in self.end_ids and ids[:1] == (sampled[-1],):
             ids = ids[1:]  # the policy itself ended its turn
-        return Extension(ids, forked=False)
+        return Extension(ids + prefill_ids, forked=False)
 
-    def _render(self, messages: Sequence[Message]) -> str:
-        clean = [{**message, "content": _valid(str(message.get("content", "")))} for message in messages]
+    def _render(self, messages: Sequence[Message], tools: Schemas = ()) -> str:
+        clean = [_for_template(message) for message in messages]
+        options: dict[str, Any] = {"tools": [dict(tool) for tool in tools]} if tools else {}
         try:
-            return str(self.tokenizer.apply_chat_template(clean, tokenize=False, add_generation_prompt=True))
+            return str(self.tokenizer.apply_chat_template(clean, tokenize=False, add_generation_prompt=True, **options))
         except Exception as error:  # templates raise their own error classes
             raise InputError(f"the chat template refused the conversation: {str(error).splitlines()[0]}") from error
 
-    def _encode_messages(self, messages: Sequence[Message]) -> tuple[int, ...]:
+    def _encode_messages(self, messages: Sequence[Message], tools: Schemas = ()) -> tuple[int, ...]:
         if not self._holds_special(messages):
-            return self._encode_template(self._render(messages))
+            return self._encode_template(self._render(messages, tools))
         guarded, mark = self._guard(messages)
-        return self._encode_guarded(self._render(guarded), mark)
+        return self._encode_guarded(self._render(guarded, tools), mark)
 
     def _holds_special(self, messages: Sequence[Message]) -> bool:
-        return any(self._special_pattern.search(str(message.get("content", ""))) for message in messages)
+        return any(self._special_pattern.search(text) for message in messages for text in _texts(message))
 
     def _guard(self, messages: Sequence[Message]) -> tuple[list[Message], str]:
-        """The messages with stand-ins for special tokens in their contents, and the character that encloses these.
+        """The messages with stand-ins for special tokens in their texts, and the character that encloses these.
 
-        The rest of a content stays, because templates look at how it begins and what it holds.
+        The rest of a text stays, because templates look at how it begins and what it holds.
         """
-        contents = [str(message.get("content", "")) for message in messages]
-        text = "".join(contents)
+        text = "".join(text for message in messages for text in _texts(message))
         mark = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in text)
 
         def stand_in(found: re.Match[str]) -> str:
             return f"{mark}{self._specials.index(found[0])}{mark}"
 
-        guarded = [self._special_pattern.sub(stand_in, content) for content in contents]
-        return [{**message, "content": content} for message, content in zip(messages, guarded, strict=True)], mark
+        return [_rewrite(message, lambda text: self._special_pattern.sub(stand_in, text)) for message in messages], mark
 
     def _encode_template(self, text: str) -> tuple[int, ...]:
         """Ids of a text of the chat template, whose special tokens are meant."""
@@ -264,7 +293,9 @@ class TextCodec(Codec):
         pieces = (token_id.to_bytes((token_id.bit_length() + 7) // 8, "big")[1:] for token_id in token_ids)
         return b"".join(pieces).decode("utf-8", "replace")
 
-    def encode_prompt(self, text: str, messages: Sequence[Message], prefill: str = "") -> tuple[int, ...]:
+    def encode_prompt(
+        self, text: str, messages: Sequence[Message], prefill: str = "", tools: Schemas = ()
+    ) -> tuple[int, ...]:
         """Ids of the plain prompt."""
         return self.encode_text(text + prefill)
 
@@ -275,6 +306,46 @@ _PIECE = re.compile(r"[\x00-\x7f]{1,4}|[^\x00-\x7f]")
 def _valid(text: str) -> str:
     """The text with lone surrogates replaced, which no tokenizer accepts."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def valid_message(message: Message) -> Message:
+    """The message with lone surrogates replaced in its texts, which no server accepts either."""
+    valid: Message = _rewrite(message, _valid)
+    return valid
+
+
+def _for_template(message: Message) -> Message:
+    """The message as templates want it: a text as content, and the arguments of calls as objects."""
+    valid = {**valid_message(message), "content": _valid(str(message.get("content") or ""))}
+    if "tool_calls" in valid:
+        valid["tool_calls"] = [
+            {**call, "function": {**call["function"], "arguments": json.loads(call["function"]["arguments"])}}
+            for call in valid["tool_calls"]
+        ]
+    return valid
+
+
+def _rewrite(value: Any, change: Callable[[str], str]) -> Any:
+    """A message, or a part of one, with all its texts changed; keys and roles stay."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_rewrite(item, change) for item in value]
+    if isinstance(value, dict):
+        return {key: item if key in ("role", "type") else _rewrite(item, change) for key, item in value.items()}
+    return value
+
+
+def _texts(message: Message) -> list[str]:
+    """All texts of a message."""
+    found: list[str] = []
+
+    def collect(text: str) -> str:
+        found.append(text)
+        return text
+
+    _rewrite(message, collect)
+    return found
 
 
 def _generation_end_ids(folder: Path) -> Sequence[int]:

@@ -180,21 +180,25 @@ class _Rollout:
 
     def start(self, play: _Play, prompt: str, info: dict[str, Any]) -> None:
         """Encodes the prompt and asks for the first action."""
-        play.tools = tuple(info["tools"])
+        wire = play.env.action_format
+        play.tools = tuple(info["tools"]) if wire.native_tools else ()
         play.history = list(info["messages"])
-        play.begin_row(self.codec.encode_prompt(prompt, info["messages"], play.env.action_format.prefill))
+        play.begin_row(self.codec.encode_prompt(prompt, info["messages"], wire.prefill, play.tools))
         self.generate(play)
 
     def observe(self, play: _Play, observation: str, info: dict[str, Any]) -> None:
         """Appends an observation to the row, or forks, and asks for the next action."""
         assert play.generation is not None
-        sampled = play.generation.token_ids
-        if self.codec.chat and play.env.action_format.transcript == "chat":
-            past = play.history[: -len(info["messages"]) - 1]
+        sampled, wire = play.generation.token_ids, play.env.action_format
+        prefill = wire.prefill if wire.prefills_every_turn else ""
+        if self.codec.chat and wire.transcript == "chat":
+            past = play.history[: -len(info["messages"])]
             action = str(play.env.episode.turns[-1].action)
-            extension = self.codec.extend_chat(past, action, sampled, info["messages"])
+            extension = self.codec.extend_chat(
+                past[:-1], action, sampled, info["messages"], message=past[-1], prefill=prefill, tools=play.tools
+            )
         else:
-            extension = self.codec.extend_text(sampled, observation)
+            extension = self.codec.extend_text(sampled, observation, prefill)
         if extension.forked:
             self.statistics.forks += 1
             play.begin_row(extension.token_ids)

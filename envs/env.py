@@ -252,6 +252,8 @@ class ToolEnv(gym.Env[str, str]):
         if action is not None:
             parsed = self._parse(action)
             self.episode.messages.append(self.action_format.assistant_message(action, parsed))
+            if parsed.calls:
+                parsed = replace(parsed, answer=self.action_format.result_answer(parsed, ()))
             self.episode.turns.append(Turn(action, parsed))
             if parsed.answer is not None:
                 reason = StopReason.ANSWER
@@ -320,14 +322,25 @@ class ToolEnv(gym.Env[str, str]):
     def _parse(self, action: Action) -> ParsedAction:
         wire = self.action_format
         assert self._runtime is not None
-        parsed = (wire.parse_final if self._calls_are_over() else wire.parse)(action, self._runtime.functions)
+        functions = self._runtime.functions
+        if self._calls_are_over():
+            parsed = wire.parse_final(action, functions)
+        else:
+            parsed = wire.parse_in_place(action, functions, self._before())
         faults = parsed.faults
         # Judged here for every format, by provenance: what stands in an action was written by the agent.
         if Fault.FORGED_OBSERVATION not in faults and wire.forged(action):
             faults = (*faults, Fault.FORGED_OBSERVATION)
-        if not parsed.calls and parsed.answer is None and not faults:
+        if not (parsed.calls or faults) and parsed.answer is None and parsed.reply is None:
             faults = (Fault.NO_ACTION,)
         return parsed if faults is parsed.faults else replace(parsed, faults=faults)
+
+    def _before(self) -> str:
+        """What stands before the next action."""
+        if not self.episode.turns:
+            return self.episode.prompt
+        turn = self.episode.turns[-1]
+        return turn.parsed.text + turn.observation
 
     def _continue(self, action: Action, parsed: ParsedAction) -> Step:
         episode, wire, calls = self.episode, self.action_format, parsed.calls
@@ -335,10 +348,6 @@ class ToolEnv(gym.Env[str, str]):
         if len(results) < len(calls):
             episode.turns.append(Turn(action, parsed, results))
             return self._finish(StopReason.MAX_CALLS)
-        answer = wire.result_answer(results)
-        if answer is not None:
-            episode.turns.append(Turn(action, replace(parsed, answer=answer), results))
-            return self._finish(StopReason.ANSWER)
         if calls:
             cut = self._cut()
             observation = wire.render(calls, results, cut)
@@ -349,6 +358,10 @@ class ToolEnv(gym.Env[str, str]):
         else:
             messages = [{"role": "user", "content": observation}]
         last = self._last_turn()
+        answer = wire.result_answer(parsed, () if last else results)  # nobody sees what the last turn's calls return
+        if answer is not None:
+            episode.turns.append(Turn(action, replace(parsed, answer=answer), results, "" if last else observation))
+            return self._finish(StopReason.ANSWER)
         episode.turns.append(Turn(action, parsed, results, "" if last else observation))
         if last:
             return self._finish(StopReason.MAX_TURNS)

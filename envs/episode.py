@@ -163,8 +163,8 @@ class ParsedAction:
         calls: Tool calls to run, in order.
         answer: Final answer, or None.
         faults: What is wrong with the action's form.
-        reply: What the format itself answers to an action without call and answer ("Invalid action: ..."); the episode
-            then goes on. None ends it.
+        reply: The observation with which the format itself answers an action without call and answer ("Invalid action:
+            ..."); the episode then goes on. None ends it.
     """
 
     text: str
@@ -184,7 +184,8 @@ class Turn:
         action: What the agent wrote, whole.
         parsed: How the format read it.
         results: Results of `parsed.calls`, in order (fewer when the budget ended).
-        observation: Text that the environment returned ("" at the end).
+        observation: Text that the environment returned ("" at the end; where a program printed the final answer, what
+            it printed).
     """
 
     action: Action

@@ -62,7 +62,7 @@ class GenerationRequest:
         sampling: How to sample.
         session: Requests with one session extend each other, so that an engine may keep their cache.
         messages: The same history as chat messages, for engines that take only those.
-        tools: JSON schemas of the tools, for engines that take messages.
+        tools: JSON schemas of the functions, where the action format wants native tool calls; empty otherwise.
         episode: The episode's record, for scripted policies; engines with a model never look at it.
     """
 

@@ -14,14 +14,17 @@ from typing import Any, ClassVar
 import httpx
 
 from ...envs.episode import FinishReason
+from ...envs.formats.openai import action_text
 from ...tools.errors import InputError
 from ...tools.http_client import retry_after
-from ..encoding import Codec, TextCodec
+from ..encoding import Codec, TextCodec, valid_message
 from .base import Generation, GenerationRequest, InferenceEngine, StopChecker
 
 __all__ = ["OpenAIEngine", "TextCodec"]
 
 _MOST_STOPS = 4
+_OPENINGS = (("</", "<"), ("<|end_of_", "<|begin_of_"))
+"""How closing marks begin, and the opening marks that belong to them."""
 _LONGEST_WAIT = 60.0
 _POLL = 0.02
 
@@ -36,7 +39,11 @@ class OpenAIEngine(InferenceEngine):
 
     Servers drop the stop string that ended a text. It is put back when the server names it (`stop_reason`, as vLLM
     does); otherwise when generation ended by itself and a stop string of the form `</tag>` belongs to a `<tag>` that
-    the text opened and did not close, the last such tag if there are several. Other stop strings are not put back.
+    the text opened and did not close, the last such tag if there are several; `<|end_of_X|>` and `<|begin_of_X|>`
+    likewise. Other stop strings are not put back.
+
+    A request with `tools` gets native tool calls: a response that holds some becomes the text of an action of the
+    `openai` format. Without `tools` none are asked for.
 
     Args:
         base_url: Such as `http://localhost:8000/v1`.
@@ -189,11 +196,13 @@ class OpenAIEngine(InferenceEngine):
         sampling = request.sampling
         payload: dict[str, Any] = {
             "model": self.model,
-            "messages": list(request.messages),
+            "messages": list(map(valid_message, request.messages)),
             "temperature": sampling.temperature,
             limit_key: sampling.max_tokens,
             "seed": sampling.seed % 2**31,
         }
+        if request.tools:
+            payload["tools"] = list(request.tools)
         if sampling.stop:
             payload["stop"] = list(sampling.stop[:_MOST_STOPS])  # the text is cut here for any that are left over
         # Not in OpenAI's interface, but in those of vLLM, SGLang and llama.cpp: sent only when asked for.
@@ -203,8 +212,8 @@ class OpenAIEngine(InferenceEngine):
 
     def _generation(self, request: GenerationRequest, body: Mapping[str, Any]) -> tuple[Generation, Mapping[str, Any]]:
         choice = body["choices"][0]
-        text, reason = choice["message"].get("content") or "", choice.get("finish_reason")
-        stop = request.sampling.stop
+        text, reason = action_text(choice["message"]), choice.get("finish_reason")
+        stop = () if choice["message"].get("tool_calls") else request.sampling.stop
         finish: FinishReason = "length" if reason == "length" else "eos"
         cut = StopChecker(stop).cut(text)
         if cut is not None:
@@ -234,10 +243,9 @@ def dropped_stop(text: str, stop: Sequence[str], named: object = None) -> str:
         return named
     opened: list[tuple[int, str]] = []
     for mark in stop:
-        if mark.startswith("</") and mark.endswith(">"):
-            position = text.rfind(f"<{mark[2:]}")
-            if position > text.rfind(mark):
-                opened.append((position, mark))
+        opening = next((new + mark.removeprefix(old) for old, new in _OPENINGS if mark.startswith(old)), None)
+        if opening is not None and (position := text.rfind(opening)) > text.rfind(mark):
+            opened.append((position, mark))
     return max(opened)[1] if opened else ""
 
 

@@ -9,19 +9,29 @@ from .base import ActionFormat, PromptStyle
 from .code import CodeFormat
 from .hermes import HermesFormat
 from .names import unknown_name
+from .openai import OpenAIFormat
+from .r1_searcher import R1SearcherFormat
 from .react import ReActFormat
+from .recall import RecallFormat
 from .research import ResearchFormat
 from .search_r1 import SearchR1Format
+from .simpletir import SimpleTirFormat
 from .think_answer import ThinkAnswerFormat
+from .torl import TorlFormat
 
 __all__ = ["FORMATS", "ActionFormat", "action_format"]
 
 _CLASSES: tuple[type[ActionFormat], ...] = (
     ResearchFormat,
     SearchR1Format,
-    HermesFormat,
+    R1SearcherFormat,
     ReActFormat,
+    HermesFormat,
+    RecallFormat,
+    OpenAIFormat,
     CodeFormat,
+    TorlFormat,
+    SimpleTirFormat,
     ThinkAnswerFormat,
 )
 FORMATS: Mapping[str, type[ActionFormat]] = MappingProxyType({cls.name: cls for cls in _CLASSES})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
@@ -35,6 +36,9 @@ class ActionFormat(ABC):
         final_stop: The same where calls are over (`Limits.surplus_calls`, `Limits.last_turn_calls`).
         observation_marks: Strings that only the environment may write; in an action they are a forged observation.
         prefill: Text that the framework puts at the start of the agent's first turn; never an action, never trained.
+        prefills_every_turn: Whether it does so in the later turns of a chat, too.
+        native_tools: Whether an endpoint gets the functions as `tools` and gives back `tool_calls`, and a chat template
+            gets both.
         limits: Bounds of the published system. Environments take over those that need no tokenizer; all of them with
             `limits="published"`.
 
@@ -48,6 +52,8 @@ class ActionFormat(ABC):
     stop: ClassVar[tuple[str, ...]] = ()
     observation_marks: ClassVar[tuple[str, ...]] = ()
     prefill: ClassVar[str] = ""
+    prefills_every_turn: ClassVar[bool] = False
+    native_tools: ClassVar[bool] = False
     limits: ClassVar[Limits] = Limits()
 
     def __init__(self, prompt: PromptStyle = "full") -> None:
@@ -81,9 +87,22 @@ class ActionFormat(ABC):
             functions: What may be called; without, the tool of the published system.
         """
 
+    def parse_in_place(self, action: Action, functions: Sequence[FunctionSchema], before: str) -> ParsedAction:
+        """Reads an action where it stands. Never raises; `parse` by default, which needs to know nothing more.
+
+        Args:
+            action: What the agent wrote.
+            functions: What may be called.
+            before: What stands before it: the prompt, or the last action and its observation. A framework that writes
+                the start of the agent's lines has written it at the end of that.
+        """
+        return self.parse(action, functions)
+
     def parse_final(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
         """Reads an action whose calls do not run: for its answer alone."""
         parsed = self.parse(action, functions)
+        if parsed.calls and (answer := self.result_answer(parsed, ())) is not None:
+            return replace(parsed, calls=(), answer=answer)
         if parsed.answer is not None or not (parsed.calls or parsed.reply is not None):
             return parsed
         faults = dict.fromkeys((FormatFault.NO_ACTION, *parsed.faults))
@@ -109,8 +128,16 @@ class ActionFormat(ABC):
         """The observation text for an action that the format itself answers; `parsed.reply` by default."""
         return parsed.reply or ""
 
-    def result_answer(self, results: Sequence[ToolResult]) -> str | None:
-        """The final answer in what the tools returned, in systems where a program may print it; None elsewhere."""
+    def result_answer(self, parsed: ParsedAction, results: Sequence[ToolResult]) -> str | None:
+        """The final answer of an action that makes calls, in systems where it or its program may give one.
+
+        Args:
+            parsed: The action.
+            results: What its calls returned, if the agent is going to see it.
+
+        Returns:
+            The answer, which ends the episode; None where there is none.
+        """
         return None
 
     def closing_text(self, reward: float) -> str:
@@ -118,8 +145,9 @@ class ActionFormat(ABC):
         return ""
 
     def assistant_message(self, action: Action, parsed: ParsedAction) -> Message:
-        """The action as a chat message."""
-        return {"role": "assistant", "content": str(action)}
+        """The action as a chat message, with a prefill that every turn has."""
+        prefill = self.prefill if self.prefills_every_turn else ""
+        return {"role": "assistant", "content": f"{prefill}{action}"}
 
     @abstractmethod
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from ...tools.base import FunctionSchema, ToolCall, ToolResult
-from ..episode import FormatFault, Message
+from ...tools.base import FunctionSchema, ToolCall, ToolResult, ToolStatus
+from ..episode import Action, FormatFault, Limits, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
-from .tagged import TaggedFormat
+from .programs import FENCE, ProgramFormat, fenced, keep_halves, last_line, printed_and_report
+from .tags import first_closed, last_boxed, left_open
 
 _INSTRUCTION = (
     "Solve the problem below step by step. Where it helps your reasoning you may write Python code, which is run in a "
@@ -19,24 +20,30 @@ _INSTRUCTION = (
     "<code>\n```python\ncode here\n```\n</code>\n"
     "Finish with the final answer in the form\n<answer>\n\\boxed{the final answer}\n</answer>\n"
 )
-_FENCE = re.compile(r"```(?:python3|python|py)?[ \t]*\n?")
+_STOP = "</code>"
+_SHORTENED, _HALF = 400, 200
+_OTHER_FENCE = re.compile(r"```(?:py)?[ \t]*\n")
 
 
-class CodeFormat(TaggedFormat):
-    r"""ReTool (arXiv 2504.11536).
+class CodeFormat(ProgramFormat):
+    r"""ReTool (arXiv 2504.11536; ReTool-RL/ReTool, `evaluation/eval.py` and `executor.py`).
 
-    The code may stand in a fence inside `<code>` or without one. The answer is the last `\boxed{}` of the first
-    `<answer>` block, or the block's whole text if there is no box.
+    Generation stops at `</code>` alone; a turn that ends there runs what follows the last ```` ```python ```` before
+    it, without fences and surrounding whitespace. Where there is no such fence the published code runs the whole turn,
+    prose included, which no interpreter accepts; here, what follows the last `<code>` runs. Nothing to run is answered
+    by `None`. Any other turn is the last one: the answer is its last `\boxed{}`, or else the text of its first
+    `<answer>` block.
+
+    Output comes back without surrounding whitespace and shortened to its first and last 200 characters; of an error,
+    the last line. The sequence is bounded to 16,384 tokens, calls are not; environments without a tokenizer allow eight
+    turns.
     """
 
     name: ClassVar[str] = "code"
     transcript: ClassVar[Literal["text", "chat"]] = "text"
-    stop: ClassVar[tuple[str, ...]] = ("</code>", "</answer>")
+    stop: ClassVar[tuple[str, ...]] = (_STOP,)
+    limits: ClassVar[Limits] = Limits(max_turns=None, max_context=16_384)
     observation_marks: ClassVar[tuple[str, ...]] = ("<interpreter>", "</interpreter>")
-    call_tag: ClassVar[str] = "code"
-    observation_tag: ClassVar[str] = "interpreter"
-    function: ClassVar[str] = "python"
-    argument: ClassVar[str] = "code"
 
     def full_messages(self, task: Task, functions: Sequence[FunctionSchema]) -> list[Message]:
         """Instruction and problem in a single user message."""
@@ -46,28 +53,61 @@ class CodeFormat(TaggedFormat):
         """Instruction, then the problem as the user's, then `Assistant:`."""
         return f"{_INSTRUCTION}\nUser: {task.question}\nAssistant:"
 
-    def read_call(self, content: str, argument: str) -> tuple[ToolCall, list[FormatFault]]:
-        """The call that runs the code of a block."""
-        code = content.strip()
-        faults = []
-        if fence := _FENCE.match(code):
-            if not code.endswith("```") or len(code) < fence.end() + 3:
-                faults.append(FormatFault.UNCLOSED)
-            code = code[fence.end() :].removesuffix("```").removesuffix("\n")
-        if not code.strip():
-            return self.bad_call("it is empty"), [FormatFault.BAD_CALL]
-        return ToolCall(self.function, {argument: code}), faults
+    def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
+        """Reads an action."""
+        end = action.find(_STOP)
+        if end < 0:
+            return self._read_last(action)
+        kept = end + len(_STOP)
+        code, faults = _program(action[:end])
+        if not code:
+            return self.reading(action, kept, reply=_rendered("None"), faults=[FormatFault.BAD_CALL])
+        return self.reading(action, kept, calls=[self.call(code, functions)], faults=faults)
+
+    def _read_last(self, action: Action) -> ParsedAction:
+        block = first_closed(action, "answer")
+        answer = last_boxed(action)
+        if answer is None and block is not None:
+            answer = block.content.strip()
+        faults = [FormatFault.UNCLOSED] if answer is None and left_open(action, "code", "answer") else []
+        after = len(action) if block is None else block.end
+        return self.reading(action, len(action), after=after, answer=answer, faults=faults)
 
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
-        """What the interpreter printed, between interpreter marks."""
-        payload = cut("\n".join(result.output for result in results))
-        return f"\n<interpreter>\n{payload}\n</interpreter>\n"
+        """What the interpreter printed, or the last line of an error, between interpreter marks."""
+        return _rendered(cut("\n".join(map(_output, results))))
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a fenced script."""
-        code = self.only_argument(call)
-        return self.checked_call(f"{thought}\n<code>\n```python\n{code}\n```\n</code>", call)
+        return self.checked_call(f"{thought}\n<code>\n{fenced(self.only_argument(call))}\n{_STOP}", call)
 
     def write_answer(self, thought: str, answer: str, turn: int) -> str:
         """A thought and a boxed answer."""
         return self.checked_answer(f"{thought}\n<answer>\n\\boxed{{{answer}}}\n</answer>", answer)
+
+
+def _program(text: str) -> tuple[str, list[FormatFault]]:
+    """The program in what stands before `</code>`, and what is wrong with its form."""
+    before, fence, code = text.rpartition(f"{FENCE}python")
+    faults = []
+    if not fence:
+        before, _, code = text.rpartition("<code>")
+        before += "<code>" if "<code>" in text else ""
+        code = _OTHER_FENCE.sub("", code, count=1) if code.lstrip().startswith(FENCE) else code
+    elif FENCE not in code:
+        faults.append(FormatFault.UNCLOSED)
+    if "<code>" not in before:
+        faults.append(FormatFault.MISPLACED)
+    return code.replace(FENCE, "").strip(), faults
+
+
+def _rendered(payload: str) -> str:
+    return f"\n<interpreter>\n{payload}</interpreter>\n\n"
+
+
+def _output(result: ToolResult) -> str:
+    printed, report = printed_and_report(result)
+    if result.status is ToolStatus.TIMEOUT:
+        return "Timeout Error"
+    text = last_line(report) if report else printed.strip()
+    return keep_halves(text, _HALF, "...") if len(text) > _SHORTENED else text

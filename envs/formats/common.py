@@ -43,33 +43,38 @@ class PromptedFormat(ActionFormat):
     def reading(
         self,
         action: Action,
-        end: int,
+        kept: int,
         *,
+        after: int | None = None,
         calls: Sequence[ToolCall] = (),
         answer: str | None = None,
+        reply: str | None = None,
         faults: Sequence[FormatFault] = (),
     ) -> ParsedAction:
         """The record of what was read in an action; adds the faults that are judged alike in every format.
 
         Args:
             action: The whole action.
-            end: Position at which the part that counts ends.
+            kept: Position at which the part that counts ends.
+            after: Position after the block that the agent acted with; `kept` by default. What follows it, whether it
+                counts or not, is text after the action.
             calls: Calls that were found.
             answer: Answer that was found.
-            faults: What else is wrong.
+            reply: What the format itself answers.
+            faults: What else is wrong. Without calls and answer an action has the fault `NO_ACTION`, unless it holds a
+                call that cannot be read.
         """
-        surplus = action[end:]
         found = list(faults)
-        if not calls and answer is None:
+        if not calls and answer is None and FormatFault.BAD_CALL not in found:
             found.insert(0, FormatFault.NO_ACTION)
         if self.forged(action):
             found.append(FormatFault.FORGED_OBSERVATION)
-        if not self.negligible(surplus):
+        if not self.negligible(action[kept if after is None else after :]):
             found.append(FormatFault.TEXT_AFTER_ACTION)
-        return ParsedAction(action[:end], surplus, tuple(calls), answer, tuple(dict.fromkeys(found)))
+        return ParsedAction(action[:kept], action[kept:], tuple(calls), answer, tuple(dict.fromkeys(found)), reply)
 
     def negligible(self, surplus: str) -> bool:
-        """Whether what follows an action is no text of its own: whitespace and end-of-turn marks."""
+        """Whether what follows an action is no text of its own: whitespace, end-of-turn marks, a stop string."""
         return is_blank(surplus)
 
     def checked_call(self, action: str, call: ToolCall) -> str:

@@ -3,11 +3,12 @@ r"""The Hermes format: JSON calls in `<tool_call>`, results in `<tool_response>`
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
-from ..episode import Action, FormatFault, Message, ParsedAction
+from ..episode import Action, FormatFault, Limits, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
 from .common import PromptedFormat
@@ -27,17 +28,18 @@ _ESCAPED = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"
 
 
 class HermesFormat(PromptedFormat):
-    r"""Tool calls as Hermes, Qwen's chat template and ReCall (Agent-RL/ReCall, branch `re-call`) write them.
+    r"""Tool calls as the Hermes models and Qwen's chat template write them, under the limits of ReCall.
 
     Nothing inside `<think>` or `<tool_response>` counts; where `</think>` comes without `<think>` (a template that
     opens it), all before it is thought. Calls may follow each other, separated by whitespace. A turn without a call is
     the final answer: its last `\boxed{}`, else its last `<answer>` block, else its whole text outside of thoughts (not
     where a token limit cut the turn, nor where a call, a thought or an answer was left open). The schemas stand in the
-    system message, so that the prompt is complete under any template.
+    system message, so that the prompt is complete under any template. `recall` is what ReCall itself makes of it.
     """
 
     name: ClassVar[str] = "hermes"
     transcript: ClassVar[Literal["text", "chat"]] = "chat"
+    limits: ClassVar[Limits] = Limits(max_turns=5, max_turn_tokens=512, max_tokens=6656)
     observation_marks: ClassVar[tuple[str, ...]] = ("<tool_response>", "</tool_response>")
 
     def full_messages(self, task: Task, functions: Sequence[FunctionSchema]) -> list[Message]:
@@ -71,24 +73,29 @@ class HermesFormat(PromptedFormat):
 
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
         """The results as one text, for plain-text transcripts."""
-        return f"\n{_responses(results, cut)}\n"
+        return f"\n{_responses(calls, results, cut)}\n"
 
     def render_messages(
         self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole
     ) -> list[Message]:
         """One user message with a block for every call, as Qwen's template writes messages of the role `tool`."""
-        return [{"role": "user", "content": _responses(results, cut)}]
+        return [{"role": "user", "content": _responses(calls, results, cut)}]
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a call."""
-        body = json.dumps({"name": call.name, "arguments": dict(call.arguments)}, ensure_ascii=False)
-        for tag in _ESCAPED:
-            body = body.replace(tag, f"\\u003c{tag[1:]}")
-        return self.checked_call(f"<think>\n{thought}\n</think>\n\n<tool_call>\n{body}\n</tool_call>", call)
+        return self.checked_call(f"<think>\n{thought}\n</think>\n\n{written_call(call)}", call)
 
     def write_answer(self, thought: str, answer: str, turn: int) -> str:
         """A thought and a boxed answer."""
         return self.checked_answer(f"<think>\n{thought}\n</think>\n\n\\boxed{{{answer}}}", answer)
+
+
+def written_call(call: ToolCall) -> str:
+    """A call in its tags; tags in its arguments are escaped."""
+    body = json.dumps({"name": call.name, "arguments": dict(call.arguments)}, ensure_ascii=False)
+    for tag in _ESCAPED:
+        body = body.replace(tag, f"\\u003c{tag[1:]}")
+    return f"<tool_call>\n{body}\n</tool_call>"
 
 
 def _system(functions: Sequence[FunctionSchema]) -> str:
@@ -98,8 +105,14 @@ def _system(functions: Sequence[FunctionSchema]) -> str:
     return f"{_TASK}\n\n{_TOOLS.format(schemas=schemas)}"
 
 
-def _responses(results: Sequence[ToolResult], cut: Cut) -> str:
-    return "\n".join(f"<tool_response>\n{cut(result.output)}\n</tool_response>" for result in results)
+def response_text(call: ToolCall, result: ToolResult) -> str:
+    """What the agent is told about a call: what was wrong with one that cannot be read, or else its result."""
+    return result.output if call.name or not call.error else f"Bad call: {call.error}."
+
+
+def _responses(calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut) -> str:
+    texts = (cut(response_text(call, result)) for call, result in zip(calls, results, strict=True))
+    return "\n".join(f"<tool_response>\n{text}\n</tool_response>" for text in texts)
 
 
 def _thought_end(text: str) -> int:
@@ -131,7 +144,7 @@ def _final_answer(text: str, blocks: Sequence[Block], cut_off: bool) -> str | No
 def _read_call(content: str) -> tuple[ToolCall, str | None]:
     """The call in a block, and why it cannot be read."""
     try:
-        body = json.loads(content, strict=False, parse_constant=_no_constant)
+        body = read_json(content)
     except (ValueError, RecursionError) as error:
         return _unreadable("", f"the call is not valid JSON ({error!s:.200})")
     if not isinstance(body, dict):
@@ -148,5 +161,19 @@ def _unreadable(name: str, error: str) -> tuple[ToolCall, str]:
     return ToolCall(name, error=error), error
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")
+def read_json(text: str) -> Any:
+    """The JSON value of a text. Line breaks may stand in its strings as they are; endless numbers may not.
+
+    Raises:
+        ValueError: If it is no JSON.
+        RecursionError: If it is nested too deeply.
+    """
+    return json.loads(text, strict=False, parse_constant=_no_number, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    return float(text) if math.isfinite(float(text)) else _no_number(text)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not a JSON number")

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
-from ..episode import Message
+from ..episode import Action, FormatFault, Limits, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
 from .common import passages_of
-from .tagged import TaggedFormat
+from .single import SingleFunctionFormat
+from .tags import first_closed, last_boxed, left_open
 
+_OPEN, _STOP = "<search>", "</search>"
+_INVALID = "invalid query"
 _PROCEDURE = (
     "The assistant reasons about the question step by step before it answers. While it reasons it may use a search "
     "tool over Wikipedia, as often as it needs, to look up facts. Reasoning stands in <think> </think>, a query in "
@@ -24,20 +27,23 @@ _BASE = f"A conversation between User and Assistant. The user asks a question an
 _SYSTEM = f"You are a helpful assistant that answers a user's questions with the help of a search tool. {_PROCEDURE}"
 
 
-class ResearchFormat(TaggedFormat):
-    r"""ReSearch (arXiv 2503.19470; Agent-RL/ReCall, branch `re-search`).
+class ResearchFormat(SingleFunctionFormat):
+    r"""ReSearch (arXiv 2503.19470; Agent-RL/ReCall, branch `re-search`, `vllm_rollout.py` and `template.py`).
 
-    The answer is the last `\boxed{}` of the first `<answer>` block; a block without a box gives its whole text, and
-    the reward judges the form. A query is what follows the last `<search>` before `</search>`, in thoughts too.
+    Generation stops at `</search>` alone, wherever it stands: a turn that ends there is a search, though it hold an
+    answer before, and the query is what follows the last `<search>`. An empty query, or a `</search>` without
+    `<search>`, is answered by the words `invalid query`. Any other turn is the last one. The answer is the last
+    `\boxed{}` of its first `<answer>` block, empty if there is no box, as the published evaluation reads it.
+
+    The system bounds the tokens of the whole response alone; environments without a tokenizer allow eight turns.
     Observations are the passages as FlashRAG writes them, the quoted title on a line of its own.
     """
 
     name: ClassVar[str] = "research"
     transcript: ClassVar[Literal["text", "chat"]] = "text"
-    stop: ClassVar[tuple[str, ...]] = ("</search>",)
+    stop: ClassVar[tuple[str, ...]] = (_STOP,)
+    limits: ClassVar[Limits] = Limits(max_turns=None, max_tokens=8192)
     observation_marks: ClassVar[tuple[str, ...]] = ("<result>", "</result>")
-    call_tag: ClassVar[str] = "search"
-    observation_tag: ClassVar[str] = "result"
     function: ClassVar[str] = "search"
     argument: ClassVar[str] = "query"
 
@@ -49,10 +55,32 @@ class ResearchFormat(TaggedFormat):
         """The published form for base models: one paragraph, then `User: QUESTION. Assistant:`."""
         return f"{_BASE} User: {task.question}. Assistant:"
 
+    def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
+        """Reads an action."""
+        end = action.find(_STOP)
+        if end < 0:
+            return self._read_last(action)
+        kept = end + len(_STOP)
+        opened = action.rfind(_OPEN, 0, end)
+        query = action[opened + len(_OPEN) : end].strip() if opened >= 0 else ""
+        if not query:
+            return self.reading(action, kept, reply=_rendered(_INVALID), faults=[FormatFault.BAD_CALL])
+        answered = first_closed(action[:end], "answer") is not None
+        faults = [FormatFault.MISPLACED] if answered else []
+        return self.reading(action, kept, calls=[self.call(query, functions)], faults=faults)
+
+    def _read_last(self, action: Action) -> ParsedAction:
+        block = first_closed(action, "answer")
+        if block is not None:
+            return self.reading(action, len(action), after=block.end, answer=last_boxed(block.content) or "")
+        faults = [FormatFault.MISPLACED] if "</answer>" in action else []
+        if left_open(action, "search", "answer"):
+            faults.append(FormatFault.UNCLOSED)
+        return self.reading(action, len(action), faults=faults)
+
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
         """The passages between result marks, separated by blank lines."""
-        payload = cut("\n\n".join(_documents(result) for result in results))
-        return f" <result>\n{payload}\n</result>"
+        return _rendered(cut("\n\n".join(_documents(result) for result in results).strip()))
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a search."""
@@ -62,6 +90,10 @@ class ResearchFormat(TaggedFormat):
         """A thought and a boxed answer."""
         final = f"<answer> The final answer is \\[ \\boxed{{{answer}}} \\] </answer>"
         return self.checked_answer(f" <think> {thought} </think> {final}", answer)
+
+
+def _rendered(payload: str) -> str:
+    return f" <result>\n{payload}\n</result>"
 
 
 def _documents(result: ToolResult) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
-from ..episode import Action, Limits, Message, ParsedAction
+from ..episode import Action, FormatFault, Limits, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
 from .common import passages_of
-from .tagged import TaggedFormat
+from .single import SingleFunctionFormat
+from .tags import first_closed, left_open
 
+_SEARCHED, _ANSWERED = "</search>", "</answer>"
 _INSTRUCTION = (
     "Answer the question below. Whenever you receive new information, reason about it first, between <think> and "
     "</think>. If your reasoning shows that some knowledge is missing, call a search engine with <search> query "
@@ -26,16 +27,23 @@ _RETRY = (
 )
 
 
-class SearchR1Format(TaggedFormat):
-    """Search-R1 (arXiv 2503.09516; PeterGriffinJin/Search-R1).
+class SearchR1Format(SingleFunctionFormat):
+    """Search-R1 (arXiv 2503.09516; PeterGriffinJin/Search-R1, `generation.py` and `nq_search.py`).
 
-    The published rollout generates a fixed number of tokens and cuts them at `</search>` or `</answer>`; here both are
-    stop strings. An action with neither is answered by a text and costs a turn.
+    The published rollout generates 500 tokens and cuts them after the first `</search>`, or else after the first
+    `</answer>`; what is left acts with the search or answer block that opens first among those that close. Whole texts
+    are read so here. Generation stops at either mark, so that nothing is sampled to be thrown away; the one difference
+    is that a text cannot go on to a search after an `</answer>`. An action with neither block is answered by a text and
+    costs a turn. After four turns a last one is generated without search.
+
+    Departures that the laws ask for: a row that has grown to 4096 tokens ends the episode, where the published rollout
+    drops tokens from the left of the prompt; and a long observation is cut to 500 tokens within its marks, where the
+    published one loses the closing mark.
     """
 
     name: ClassVar[str] = "search_r1"
     transcript: ClassVar[Literal["text", "chat"]] = "text"
-    stop: ClassVar[tuple[str, ...]] = ("</search>", "</answer>")
+    stop: ClassVar[tuple[str, ...]] = (_SEARCHED, _ANSWERED)
     limits: ClassVar[Limits] = Limits(
         max_turns=5,
         last_turn_calls=False,
@@ -45,8 +53,6 @@ class SearchR1Format(TaggedFormat):
         max_context=4096,
     )
     observation_marks: ClassVar[tuple[str, ...]] = ("<information>", "</information>")
-    call_tag: ClassVar[str] = "search"
-    observation_tag: ClassVar[str] = "information"
     function: ClassVar[str] = "search"
     argument: ClassVar[str] = "query"
 
@@ -59,19 +65,25 @@ class SearchR1Format(TaggedFormat):
         question = task.question.strip()
         return f"{_INSTRUCTION} Question: {question if question.endswith('?') else question + '?'}\n"
 
-    def read_answer(self, content: str) -> str:
-        """The whole content of the answer block."""
-        return content.strip()
+    def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
+        """Reads an action; one with neither search nor answer is told what an action looks like."""
+        stop = next((mark for mark in self.stop if mark in action), None)
+        kept = len(action) if stop is None else action.index(stop) + len(stop)
+        block = first_closed(action[:kept], "search", "answer")
+        if block is None:
+            faults = [] if stop is None else [FormatFault.MISPLACED]
+            if left_open(action[:kept], "search", "answer"):
+                faults.append(FormatFault.UNCLOSED)
+            return self.reading(action, kept, reply=_RETRY, faults=faults)
+        content = block.content.strip()
+        if block.tag == "answer":
+            return self.reading(action, kept, after=block.end, answer=content)
+        return self.reading(action, kept, after=block.end, calls=[self.call(content, functions)])
 
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
         """The numbered documents between information marks."""
         payload = cut("".join(_documents(result) for result in results).strip())
         return f"\n\n<information>{payload}</information>\n\n"
-
-    def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
-        """Reads an action; one with neither search nor answer is told what an action looks like."""
-        parsed = super().parse(action, functions)
-        return parsed if parsed.calls or parsed.answer is not None else replace(parsed, reply=_RETRY)
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a search."""

@@ -65,9 +65,21 @@ def scan(text: str, tags: Sequence[str], hidden: Sequence[str] = ()) -> Iterator
         match = opening.search(text, end)
 
 
-def contents(text: str, tag: str) -> list[str]:
-    """What stands in the closed blocks of a tag, from left to right."""
-    return [block.content for block in scan(text, (tag,)) if block.closed]
+def first_closed(text: str, *tags: str) -> Block | None:
+    r"""The block that opens first among those that close: what `<(a|b)>(.*?)</\1>` finds, in linear time."""
+    found = None
+    for tag in tags:
+        start = text.find(f"<{tag}>")
+        inside = start + len(tag) + 2
+        close = text.find(f"</{tag}>", inside) if start >= 0 else -1
+        if close >= 0 and (found is None or start < found.start):
+            found = Block(tag, start, close + len(tag) + 3, text[inside:close])
+    return found
+
+
+def left_open(text: str, *tags: str) -> bool:
+    """Whether one of the tags is opened and not closed after that."""
+    return any(text.rfind(f"<{tag}>") > text.rfind(f"</{tag}>") for tag in tags)
 
 
 @lru_cache(maxsize=64)

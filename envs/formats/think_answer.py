@@ -6,32 +6,38 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
-from ..episode import Action, FormatFault, Message, ParsedAction
+from ..episode import Action, FormatFault, Limits, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
 from .common import PromptedFormat
 from .tags import scan
 
+_CLOSE = "</think>"
 _INSTRUCTION = (
     "You are a helpful assistant. You first reason about the problem in your mind and then give the user the answer. "
     "The reasoning stands in <think> </think> and the answer in <answer> </answer>, that is, <think> reasoning here "
-    "</think> <answer> answer here </answer>. If the problem asks who several characters are, state the identity of "
-    "each of them, one by one, for example <answer> (1) Zoey is a knight\n(2) Oliver is a knight\n(3)... </answer>."
+    "</think><answer> answer here </answer>."
 )
-_CLOSE = "</think>"
+_IDENTITIES = (
+    " When you have reached a conclusion, state the identity of each character, one by one, for example <answer> (1) "
+    "Zoey is a knight\n(2) Oliver is a knight\n(3)... </answer>."
+)
 
 
 class ThinkAnswerFormat(PromptedFormat):
-    """Logic-RL (arXiv 2502.14768; Unakar/Logic-RL), the form of DeepSeek-R1-Zero (arXiv 2501.12948).
+    """Logic-RL (arXiv 2502.14768; Unakar/Logic-RL, `kk.py`), the form of DeepSeek-R1-Zero (arXiv 2501.12948).
 
-    The framework writes the opening `<think>`; an action goes on from there. The answer is the first `<answer>` block
-    after the first `</think>`. Where the thought is never closed, the first block counts all the same and is
-    misplaced.
+    The framework writes the opening `<think>`; an action goes on from there, and nothing stops it. The answer is the
+    content of the last `<answer>` block, wherever it stands. The form is right with one `</think>`, then one `<answer>`
+    and one `</answer>`, and no second `<think>`; it is misplaced otherwise.
+
+    The published line about the identities of characters stands in the prompts of tasks that ask for them.
     """
 
     name: ClassVar[str] = "think_answer"
     transcript: ClassVar[Literal["text", "chat"]] = "text"
     prefill: ClassVar[str] = "<think>"
+    limits: ClassVar[Limits] = Limits(max_turns=1, max_tokens=4096)
 
     def expresses(self, function: FunctionSchema) -> bool:
         """Never: there are no calls."""
@@ -39,22 +45,26 @@ class ThinkAnswerFormat(PromptedFormat):
 
     def full_messages(self, task: Task, functions: Sequence[FunctionSchema]) -> list[Message]:
         """The instruction as the system message, the problem as the user's."""
-        return [{"role": "system", "content": _INSTRUCTION}, {"role": "user", "content": task.question}]
+        return [{"role": "system", "content": _instruction(task)}, {"role": "user", "content": task.question}]
 
     def full_text(self, task: Task, functions: Sequence[FunctionSchema]) -> str:
         """The instruction and the problem; the prefill is put after it by whoever generates."""
-        return f"{_INSTRUCTION}\n\nUser:{task.question}\nAssistant: "
+        return f"{_instruction(task)}\n\nUser:{task.question}\nAssistant: "
 
     def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
         """Reads an action, which does not hold the prefill."""
-        thought, close, _ = action.partition(_CLOSE)
-        start = len(thought) + len(close) if close else 0
-        faults = [] if close else [FormatFault.MISPLACED]
-        for block in scan(action[start:], ("answer",)):
-            if block.closed:
-                return self.reading(action, start + block.end, answer=block.innermost.strip(), faults=faults)
-            faults.append(FormatFault.UNCLOSED)
-        return self.reading(action, len(action), faults=faults if close else [FormatFault.UNCLOSED])
+        last = None
+        for block in scan(action, ("answer",)):
+            last = block if block.closed else last
+        if last is None:
+            faults = [FormatFault.UNCLOSED] if "<answer>" in action or _CLOSE not in action else []
+            return self.reading(action, len(action), faults=faults)
+        thought = action.find(_CLOSE)
+        once = all(action.count(mark) == 1 for mark in (_CLOSE, "<answer>", "</answer>"))
+        formed = once and "<think>" not in action and thought < last.start
+        faults = [] if formed else [FormatFault.MISPLACED]
+        answer = last.content.strip()
+        return self.reading(action, len(action), after=last.end, answer=answer, faults=faults)
 
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
         """Nothing: there are no calls."""
@@ -71,3 +81,8 @@ class ThinkAnswerFormat(PromptedFormat):
     def write_answer(self, thought: str, answer: str, turn: int) -> str:
         """The rest of a thought, and the answer."""
         return self.checked_answer(f" {thought} {_CLOSE}\n<answer> {answer} </answer>", answer)
+
+
+def _instruction(task: Task) -> str:
+    identities = {"names", "solution"} <= task.metadata.keys()
+    return _INSTRUCTION + (_IDENTITIES if identities else "")

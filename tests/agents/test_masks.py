@@ -40,9 +40,9 @@ TURNS = {
     "code": (
         "Where was the mayor born?\n",
         "I run\n<code>\n```python\nprint(1)\n```\n</code>",
-        "\n<interpreter>\nfound\n</interpreter>\n",
+        "\n<interpreter>\nfound</interpreter>\n\n",
         "<code>print(2)</code>",
-        "\n<interpreter>\nfound\n</interpreter>\n",
+        "\n<interpreter>\nfound</interpreter>\n\n",
         "<answer>\n\\boxed{right}\n</answer>",
     ),
     "hermes": (
@@ -54,7 +54,7 @@ TURNS = {
         "\\boxed{right}",
     ),
 }
-STOPPED = {"research": ("</search>",), "search_r1": ("</search>", "</answer>"), "code": ("</code>", "</answer>")}
+STOPPED = {"research": ("</search>",), "search_r1": ("</search>", "</answer>"), "code": ("</code>",)}
 
 # What the templates put around a question, and around an observation that comes as a message.
 AROUND_QUESTION = {
@@ -199,8 +199,7 @@ def test_special_tokens_in_contents_are_text(codecs, toys, kind, wire):
         found = [token for token in segment.token_ids if token in special]
         assert found == [token for token in other.token_ids if token in special]
     text = codec.decode(row.token_ids)
-    shown = ATTACK.replace("\n", " ") if wire == "react" else ATTACK
-    assert text.count(shown) >= 2 and ATTACK in text
+    assert text.count(ATTACK) >= 3
 
 
 def test_a_guarded_content_keeps_the_thoughts_of_the_template(codecs, tiny_models):

@@ -210,7 +210,7 @@ def test_whole_episodes_without_a_tokenizer(served, toys, wire):
         "code": "<code>print(1)",
         "hermes": '<tool_call>{"name": "search", "arguments": {"query": "a"}}</tool_call>',
     }
-    answers = {"hermes": "\\boxed{right}", "research": "<answer> \\boxed{right} </answer>", "code": "<answer>right"}
+    answers = {"hermes": "\\boxed{right}", "research": "<answer> \\boxed{right} </answer>", "code": "\\boxed{right}"}
 
     def reply(body):
         asked = sum(message["role"] == "assistant" for message in body["messages"])

@@ -84,8 +84,8 @@ class _Forgiving:
     def __getattr__(self, name):
         return getattr(self._inner, name)
 
-    def parse(self, action, functions=()):
-        parsed = replace(self._inner.parse(action, functions), answer=None)
+    def parse_in_place(self, action, functions, before):
+        parsed = replace(self._inner.parse_in_place(action, functions, before), answer=None)
         return parsed if parsed.calls else replace(parsed, reply="\nTry <|im_end|> again.\n")
 
 
@@ -173,17 +173,18 @@ def test_a_tool_that_is_gone_costs_the_episode_and_no_reward_says_so(codec, toys
 
 
 def test_calls_are_counted_by_function_with_those_beyond_the_budget(codec, toys):
+    call = '<tool_call>{"name": "search", "arguments": {"query": "a"}}</tool_call>'
     replies = {
-        "e0": [SEARCH, ANSWER],
-        "e1": [SEARCH, SEARCH, SEARCH],  # the third one ends the episode
-        "e2": ["<search></search>", ANSWER],
+        "e0": [call, ANSWER],
+        "e1": [call, call, call],  # the third one ends the episode
+        "e2": [call.replace('"query": "a"', ""), ANSWER],
     }
 
     def reply(request):
         text = replies[request.id.partition("/")[0]][len(request.episode.turns)]
         return ((80,), text, "stop")
 
-    env = toys.ToyEnv("search_r1", QUESTIONS, "x" * 20_000, limits=Limits(max_calls=2))
+    env = toys.ToyEnv("hermes", QUESTIONS, "x" * 20_000, limits=Limits(max_calls=2))
     first = rollout(toys.ReplayEngine(reply), codec, env, episodes(3)).statistics
     search = first.tools["search"]
     assert set(first.tools) == {"search"}

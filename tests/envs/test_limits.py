@@ -169,7 +169,7 @@ def test_published_limits_are_the_formats_own() -> None:
 
 def test_a_program_may_print_the_final_answer_where_the_format_says_so() -> None:
     env = Tiny()
-    env.action_format.result_answer = lambda results: "4" if any("done" in one.output for one in results) else None
+    env.action_format.result_answer = lambda _, results: "4" if any("done" in one.output for one in results) else None
     *_, terminated, _, info = ended(env, "call go on", "call done")
     assert terminated and info["answer"] == "4" and info["score"] == 1.0
 
