@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from .episode import Action, Episode, FormatFault, Limits, ParsedAction, RewardResult, StopReason, Turn
     from .formats.base import ActionFormat
     from .puzzles.base import PuzzleEnv
+    from .puzzles.countdown import CountdownEnv
+    from .puzzles.game24 import Game24Env
+    from .puzzles.hanoi import HanoiEnv
     from .puzzles.knights_and_knaves import KnightsAndKnavesEnv
+    from .puzzles.mastermind import MastermindEnv
+    from .puzzles.minesweeper import MinesweeperEnv
+    from .puzzles.shortest_path import ShortestPathEnv
     from .puzzles.sudoku import SudokuEnv
     from .puzzles.zebra import ZebraEnv
     from .python_code import PythonCodeEnv
@@ -29,10 +35,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "Action": "episode",
     "ActionFormat": "formats.base",
+    "CountdownEnv": "puzzles.countdown",
     "Episode": "episode",
     "FormatFault": "episode",
+    "Game24Env": "puzzles.game24",
+    "HanoiEnv": "puzzles.hanoi",
     "KnightsAndKnavesEnv": "puzzles.knights_and_knaves",
     "Limits": "episode",
+    "MastermindEnv": "puzzles.mastermind",
+    "MinesweeperEnv": "puzzles.minesweeper",
     "ParsedAction": "episode",
     "PuzzleEnv": "puzzles.base",
     "PythonCodeEnv": "python_code",
@@ -43,6 +54,7 @@ _HOMES = {
     "RewardResult": "episode",
     "ScriptedPolicy": "env",
     "SearchQAEnv": "search_qa",
+    "ShortestPathEnv": "puzzles.shortest_path",
     "StopReason": "episode",
     "SudokuEnv": "puzzles.sudoku",
     "Task": "task",
@@ -60,10 +72,15 @@ _HOMES = {
 __all__ = [
     "Action",
     "ActionFormat",
+    "CountdownEnv",
     "Episode",
     "FormatFault",
+    "Game24Env",
+    "HanoiEnv",
     "KnightsAndKnavesEnv",
     "Limits",
+    "MastermindEnv",
+    "MinesweeperEnv",
     "ParsedAction",
     "PuzzleEnv",
     "PythonCodeEnv",
@@ -74,6 +91,7 @@ __all__ = [
     "RewardResult",
     "ScriptedPolicy",
     "SearchQAEnv",
+    "ShortestPathEnv",
     "StopReason",
     "SudokuEnv",
     "Task",

@@ -28,6 +28,12 @@ ENTRY_POINTS = {
     "toolgym/ReActQA-v0": "toolgym.envs.react_qa:ReActQAEnv",
     "toolgym/ReActFever-v0": "toolgym.envs.react_fever:ReActFeverEnv",
     "toolgym/KnightsAndKnaves-v0": "toolgym.envs.puzzles.knights_and_knaves:KnightsAndKnavesEnv",
+    "toolgym/Countdown-v0": "toolgym.envs.puzzles.countdown:CountdownEnv",
+    "toolgym/Game24-v0": "toolgym.envs.puzzles.game24:Game24Env",
+    "toolgym/Mastermind-v0": "toolgym.envs.puzzles.mastermind:MastermindEnv",
+    "toolgym/Minesweeper-v0": "toolgym.envs.puzzles.minesweeper:MinesweeperEnv",
+    "toolgym/Hanoi-v0": "toolgym.envs.puzzles.hanoi:HanoiEnv",
+    "toolgym/ShortestPath-v0": "toolgym.envs.puzzles.shortest_path:ShortestPathEnv",
     "toolgym/Sudoku-v0": "toolgym.envs.puzzles.sudoku:SudokuEnv",
     "toolgym/Zebra-v0": "toolgym.envs.puzzles.zebra:ZebraEnv",
 }

@@ -64,6 +64,15 @@ class BoardTool(Tool):
         """The call that makes a move."""
         return ToolCall(self.function, {self.argument: move})
 
+    def replay(self, episode: Episode) -> State:
+        """The board as an episode left it: what the environment executed, not what the agent says of it."""
+        state = self.start(episode.task)
+        for turn in episode.turns:
+            for call, result in zip(turn.parsed.calls, turn.results, strict=False):
+                if call.name == self.function and result.ok:
+                    self.play(state, call.arguments[self.argument][:LONGEST_MOVE])
+        return state
+
     @abstractmethod
     def start(self, task: Task) -> State:
         """The board of a task before the first move."""
@@ -75,9 +84,6 @@ class BoardTool(Tool):
         Args:
             state: The board.
             move: What the model wrote, at most `LONGEST_MOVE` characters of it.
-
-        Returns:
-            The result; its metadata holds what a verifier needs to know of the board.
         """
 
 
@@ -116,11 +122,6 @@ def illegal(reason: str) -> ToolResult:
     return ToolResult(ToolStatus.ERROR, f"Error: {reason}")
 
 
-def board_results(episode: Episode, function: str) -> list[ToolResult]:
-    """What the board returned to the moves of an episode that were made, in order."""
-    return [
-        result
-        for turn in episode.turns
-        for call, result in zip(turn.parsed.calls, turn.results, strict=False)
-        if call.name == function and result.ok
-    ]
+def seen(text: str) -> ToolResult:
+    """What a move that was made returns."""
+    return ToolResult(ToolStatus.OK, text)

@@ -26,6 +26,12 @@ FORMATS = {
     "toolgym/ReActQA-v0": ["react", "hermes"],
     "toolgym/ReActFever-v0": ["react", "hermes"],
     "toolgym/KnightsAndKnaves-v0": ["think_answer"],
+    "toolgym/Countdown-v0": ["hermes", "react"],
+    "toolgym/Game24-v0": ["hermes", "react"],
+    "toolgym/Mastermind-v0": ["hermes", "react"],
+    "toolgym/Minesweeper-v0": ["hermes", "react"],
+    "toolgym/Hanoi-v0": ["hermes", "react"],
+    "toolgym/ShortestPath-v0": ["hermes", "react"],
 }
 
 
