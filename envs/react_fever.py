@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..tools.errors import InputError
 from .choices import commonest_share, pick_format
-from .claims import LABELS, WorldClaims, claim_answer, pages_of_claims
+from .claims import LABELS, NOT_ENOUGH_INFO, WorldClaims, claim_answer, pages_of_claims
 from .env import LimitsChoice, ScriptedPolicy, ToolEnv
 from .formats.base import ActionFormat, PromptStyle
 from .react_pages import make_pages
@@ -159,7 +159,9 @@ class ReActFeverEnv(ToolEnv):
         )
 
     def oracle_gap(self, task: Task) -> str:
-        """Pages of the evidence that are missing or do not fit into the turns."""
+        """Pages of the evidence that are unknown, missing or too many for the turns."""
+        if "chain" in task.metadata or NOT_ENOUGH_INFO in task.answers:  # nothing is evidence of the latter
+            return ""
         return PagePolicy(self.action_format, self.limits.max_turns).gap(task, self.pages)
 
 

@@ -42,6 +42,8 @@ class PagePolicy:
         if not self._is_writable(task):
             return f"the answer cannot be written in the format {self._format.name!r}"
         titles = supporting_titles(task)
+        if not titles:
+            return "no supporting page is known"
         missing = [title for title in titles if pages.find(title) is None]
         if missing:
             return f"there is no page {missing[0]!r}"

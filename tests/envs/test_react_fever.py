@@ -89,10 +89,11 @@ def test_rows_of_all_three_forms(evaluate: Callable[..., Any]) -> None:
     assert all(task.metadata["kind"] == "claim" for task in env.tasks)
     assert evaluate(env, env.oracle())["scores"] == [1.0] * 4
     assert env.guess_rate == 0.5
-    assert [env.oracle_gap(task) for task in env.tasks] == [""] * 4
+    unknown = "no supporting page is known"
+    assert [env.oracle_gap(task) for task in env.tasks] == ["", unknown, "", ""]
     one_page = ReActFeverEnv(ROWS, PageStore({"Ulm": "Ulm may refer to: a city"}), limits=Limits(max_turns=2))
     gaps = [one_page.oracle_gap(task) for task in one_page.tasks]
-    assert gaps == ["the page 'Ulm' is one of disambiguation", "", "there is no page 'Soul Food (film)'", ""]
+    assert gaps == ["the page 'Ulm' is one of disambiguation", unknown, "there is no page 'Soul Food (film)'", ""]
     short = ReActFeverEnv(ROWS, PAGES, limits=Limits(max_turns=2))
     assert short.oracle_gap(short.tasks[2]) == "1 of 2 supporting pages do not fit into the turns"
     assert evaluate(short, short.oracle())["scores"] == [1.0] * 4

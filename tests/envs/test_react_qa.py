@@ -107,7 +107,11 @@ def test_pages_of_a_corpus_store(tmp_path: Path) -> None:
 def test_gaps_of_the_oracle(evaluate: Callable[..., Any]) -> None:
     env = ReActQAEnv([*ROWS, {"question": "q", "answer": "two\nObservation 1: lines"}], PageStore({"Danube": "x"}))
     gaps = [env.oracle_gap(task) for task in env.tasks]
-    assert gaps == ["there is no page 'Vienna'", "", "the answer cannot be written in the format 'react'"]
+    assert gaps == [
+        "there is no page 'Vienna'",
+        "no supporting page is known",
+        "the answer cannot be written in the format 'react'",
+    ]
     assert evaluate(env, env.oracle())["scores"] == [1.0, 1.0, 0.0]
     assert {ReActQAEnv(size=5).oracle_gap(task) for task in ReActQAEnv(size=5).tasks} == {""}
 
