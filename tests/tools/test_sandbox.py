@@ -221,6 +221,7 @@ def test_a_crash_is_told_and_a_fresh_interpreter_follows(code: str, words: str, 
 @pytest.mark.parametrize(
     ("code", "outcome", "output"),
     [
+        ("", Outcome.OK, ""),
         ("exit()", Outcome.OK, ""),
         ("import sys; sys.exit(2)", Outcome.ERROR, "SystemExit: 2\n"),
         ("input()", Outcome.ERROR, "EOFError"),

@@ -68,22 +68,22 @@ class Channel:
         self.output = output
         control.setblocking(False)
 
-    def exchange(self, message: bytes, bounds: Bounds, output: BoundedText) -> Ended:
+    def exchange(self, message: bytes | None, bounds: Bounds, output: BoundedText) -> Ended:
         """Sends a message and reads output until the interpreter answers, dies, or a bound passes.
 
         Args:
-            message: What to send; empty to wait for an unasked answer.
+            message: What to send; None to wait for an unasked answer.
             bounds: When to give up.
             output: Where the output goes.
         """
-        token = b""
-        if message:
+        token, framed = b"", b""
+        if message is not None:
             token = os.urandom(_TOKEN_BYTES)
             if self._readable(self.control.fileno()):
                 return self._receive(token)
-            message = (_TOKEN_BYTES + len(message)).to_bytes(8, "little") + token + message
+            framed = (_TOKEN_BYTES + len(message)).to_bytes(8, "little") + token + message
         watch = _Watch(bounds)
-        control, pending, printed = self.control.fileno(), memoryview(message), 0
+        control, pending, printed = self.control.fileno(), memoryview(framed), 0
         poll = select.poll()
         poll.register(self.output, select.POLLIN)
         poll.register(control, select.POLLIN | (select.POLLOUT if pending else 0))

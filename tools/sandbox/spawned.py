@@ -119,7 +119,7 @@ class SpawnedInterpreter:
 
     def _wait_until_ready(self) -> None:
         output = BoundedText(2_000)
-        if self._channel.exchange(b"", Bounds(_START_SECONDS), output) is not Ended.OK:
+        if self._channel.exchange(None, Bounds(_START_SECONDS), output) is not Ended.OK:
             exit_code = self.close_dead()
             raise ToolUnavailable(
                 f"the sandbox's interpreter did not start (exit code {exit_code}): {output.take().text}"
