@@ -78,8 +78,8 @@ class PuzzleEnv(ToolEnv):
     default_format: ClassVar[str] = "think_answer"
     default_limits: ClassVar[Limits | None] = None
     default_tools: ClassVar[Sequence[ToolLike]] = ()
-    board: ClassVar[BoardTool | None] = None
-    """The tool through which the puzzle is played, if it has one."""
+    board: BoardTool | None = None
+    """The tool through which the puzzle is played, if it has one; set on an instance before `super().__init__`, or here."""
     thought: ClassVar[str] = "I worked it out."
     """What the oracle writes as its thought."""
 
@@ -111,8 +111,10 @@ class PuzzleEnv(ToolEnv):
             render_mode=render_mode,
         )
         chances = list(map(self.guess_chance, islice(loaded, _PROBED) if isinstance(tasks, TaskSet) else loaded))
-        # Rows are all looked at; of a set that may be endless, the easiest of the first few must do.
-        self.guess_rate = max(chances) if isinstance(tasks, TaskSet) else sum(chances) / len(chances)
+        # Rows are all looked at; of a set that may be endless, the easiest of the first few must do. Whoever knows the
+        # set can always give the answer of one of its puzzles.
+        chance = max(chances) if isinstance(tasks, TaskSet) else sum(chances) / len(chances)
+        self.guess_rate = max(chance, 1 / len(loaded))
 
     # What a family defines ------------------------------------------------------------------------------------
 
