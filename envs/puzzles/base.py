@@ -79,7 +79,7 @@ class PuzzleEnv(ToolEnv):
     default_limits: ClassVar[Limits | None] = None
     default_tools: ClassVar[Sequence[ToolLike]] = ()
     board: BoardTool | None = None
-    """The tool through which the puzzle is played, if it has one; set on an instance before `super().__init__`, or here."""
+    """The tool through which the puzzle is played, if any: a class's, or an instance's before `super().__init__`."""
     thought: ClassVar[str] = "I worked it out."
     """What the oracle writes as its thought."""
 

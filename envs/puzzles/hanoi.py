@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from ...tools.base import ToolCall, ToolResult
 from ..episode import Episode, Limits
 from ..task import Task
-from .base import MOST_UNSOLVED, Judgement, PuzzleEnv, level
+from .base import MOST_UNSOLVED, PuzzleEnv, level
 from .board import LONGEST_MOVE, BoardTool, State, illegal, seen
 from .draws import Draws
 
@@ -20,41 +21,39 @@ _MOVES_A_CALL = 8  # of the oracle
 
 
 class HanoiBoard(BoardTool):
-    """`move(moves)`: moves top discs, in order, up to the first move that cannot be made."""
+    """`move(moves)`: moves top discs, in order, up to the first move that cannot be made; `restart` sets them back."""
 
     function = "move"
     argument = "moves"
     description = "Moves the top disc of one peg to another and shows the pegs. Several moves are made in order."
-    meaning = "A move from peg to peg, such as AC, or several: AC AB CB."
+    meaning = "A move from peg to peg, such as AC, or several: AC AB CB. The word restart sets all discs back."
 
     def start(self, task: Task) -> State:
-        """The first position and all moves left."""
-        return {key: task.metadata[key] for key in ("position", "goal", "moves")}
+        """The first position."""
+        return {"first": task.metadata["start"], "position": task.metadata["start"]}
 
     def play(self, state: State, move: str) -> ToolResult:
         """Makes moves."""
-        words = [_MOVE.fullmatch(word) for word in re.split(r"[\s,;]+", move.upper().strip(" \t\r\n,;"))]
-        moves = [(word[1], word[2]) for word in words if word is not None]
-        if len(moves) < len(words):
+        if move.strip().lower() == "restart":
+            state["position"] = state["first"]
+            return seen(draw_pegs(state["position"]))
+        moves = read_moves(move)
+        if not moves:
             return illegal("a move names two of the pegs A, B and C, such as AC; several moves are AC AB CB.")
-        for number, (source, target) in enumerate(moves):
-            fault = _fault(state, source, target)
-            if fault and number == 0:
-                return illegal(f"{source}{target} cannot be made: {fault}.")
-            if fault:
-                return seen(f"Stopped before move {number + 1}, {source}{target}: {fault}.\n{_view(state)}")
-            state["position"] = moved(state["position"], source, target)
-            state["moves"] -= 1
-        return seen(_view(state))
+        run = run_moves(state["position"], moves)
+        if run.fault and not run.made:
+            return illegal(f"{run.fault}.")
+        state["position"] = run.position
+        stopped = f"\nStopped before move {run.made + 1}: {run.fault}." if run.fault else ""
+        return seen(draw_pegs(run.position) + stopped)
 
 
 class HanoiEnv(PuzzleEnv):
     """Moves discs between three pegs, one at a time and never onto a smaller one, from a position to another.
 
-    Start and goal are any two positions that lie far apart, so that no known sequence of moves fits. What counts is
-    the position on the board when the agent answers, and the moves that the answer lists in addition, if it lists any;
-    nothing else that it says. From 3 discs (difficulty 0) to 6, with half as many moves again as the shortest solution
-    takes.
+    Start and goal are any two positions that lie far apart, so that no known sequence of moves fits. The answer lists
+    all moves and is verified by making them; the board is there to try them. From 3 discs (difficulty 0) to 6, with
+    half as many moves again as the shortest solution takes.
     """
 
     family = "hanoi"
@@ -70,46 +69,84 @@ class HanoiEnv(PuzzleEnv):
         start = "".join(draws.pick(PEGS) for _ in range(discs))
         away = distances(start)
         goal = draws.pick(sorted(away, key=lambda position: (away[position], position))[2 * len(away) // 3 :])
-        budget = away[goal] * 3 // 2
+        most = away[goal] * 3 // 2
         question = (
             f"Discs 1 (smallest) to {discs} lie on the pegs A, B and C. A move takes the top disc of a peg to another "
             f"peg, never onto a smaller disc.\nNow, from bottom to top:\n{draw_pegs(start)}\nGoal:\n{draw_pegs(goal)}\n"
-            f"Reach the goal with at most {budget} moves, then answer with the word done."
+            f"Reach the goal with at most {most} moves. Answer with all moves from the start, such as AC AB CB."
         )
-        metadata = {"position": start, "goal": goal, "moves": budget}
+        metadata = {"start": start, "goal": goal, "most": most}
         return Task("", question, (" ".join(shortest_moves(start, goal)),), metadata)
 
     @classmethod
     def verify(cls, answer: str, task: Task) -> bool:
-        """Whether an answer is a list of moves that leads from the start to the goal."""
-        return _judge(cls.board.start(task), answer).solved
+        """Whether an answer lists moves that can be made, no more than allowed, and that end at the goal."""
+        moves = read_moves(answer)
+        run = run_moves(task.metadata["start"], moves)
+        return bool(run.position == task.metadata["goal"] and not run.fault and len(moves) <= task.metadata["most"])
 
     @classmethod
     def partial_credit(cls, answer: str, task: Task) -> float:
-        """The share of discs in place, the largest first and without a gap, after the moves that an answer lists."""
-        return _judge(cls.board.start(task), answer).credit
-
-    @classmethod
-    def judge(cls, episode: Episode) -> Judgement:
-        """By the position on the board, or after the moves that the answer adds to it."""
-        if episode.answer is None:
-            return Judgement(False, 0.0)
-        return _judge(cls.board.replay(episode), episode.answer)
+        """The share of discs that the moves leave in place, the largest first and without a gap."""
+        if cls.verify(answer, task):
+            return 1.0
+        position, goal = run_moves(task.metadata["start"], read_moves(answer)).position, task.metadata["goal"]
+        placed = 0
+        while placed < len(goal) and position[-1 - placed] == goal[-1 - placed]:
+            placed += 1
+        return float(min(placed / len(goal), MOST_UNSOLVED))
 
     @classmethod
     def guess_chance(cls, task: Task) -> float:
         """One of the positions that the goal is drawn from; a random walk of so many moves has less."""
         return float(3 / 3 ** len(task.metadata["goal"]))
 
-    def solution(self, task: Task) -> str:
-        """What the oracle says when the board shows the goal."""
-        return "done"
-
     def next_call(self, episode: Episode) -> ToolCall | None:
         """The next moves of a shortest way from where the board stands."""
-        state = self.board.replay(episode)
-        moves = shortest_moves(state["position"], state["goal"])[:_MOVES_A_CALL]
-        return self.board.write(" ".join(moves)) if moves and state["moves"] else None
+        here = self.board.replay(episode)["position"]
+        moves = shortest_moves(here, episode.task.metadata["goal"])[:_MOVES_A_CALL]
+        return self.board.write(" ".join(moves)) if moves else None
+
+
+class Run(NamedTuple):
+    """What came of moves.
+
+    Attributes:
+        position: Where the discs lie.
+        made: How many moves were made.
+        fault: Why the next one cannot be made; empty if all were made.
+    """
+
+    position: str
+    made: int
+    fault: str = ""
+
+
+def run_moves(position: str, moves: Sequence[str]) -> Run:
+    """Makes moves up to the first that cannot be made.
+
+    Args:
+        position: The peg of each disc, the smallest first.
+        moves: Moves such as `AC`.
+    """
+    for made, move in enumerate(moves):
+        source, target = move[0], move[1]
+        disc, below = position.find(source), position.find(target)
+        if source == target or disc < 0:
+            return Run(position, made, f"{move} moves no disc")
+        if 0 <= below < disc:
+            return Run(position, made, f"in {move} disc {disc + 1} cannot lie on disc {below + 1}")
+        position = moved(position, source, target)
+    return Run(position, len(moves))
+
+
+def read_moves(text: str) -> list[str]:
+    """The moves that a text lists; none if it holds anything else than moves, spaces, commas and semicolons."""
+    if len(text) > LONGEST_MOVE or not text.isascii():
+        return []
+    found = [_MOVE.fullmatch(word) for word in re.split(r"[\s,;]+", text.upper().strip(" \t\r\n,;"))]
+    moves = [word[1] + word[2] for word in found if word is not None]
+    return moves if len(moves) == len(found) else []
 
 
 def neighbours(position: str) -> Iterator[tuple[str, str]]:
@@ -159,32 +196,3 @@ def draw_pegs(position: str) -> str:
         discs = [str(disc + 1) for disc in reversed(range(len(position))) if position[disc] == peg]
         rows.append(f"{peg}: {' '.join(discs) or '-'}")
     return "\n".join(rows)
-
-
-def _fault(state: State, source: str, target: str) -> str:
-    """Why a move cannot be made; empty if it can."""
-    position = state["position"]
-    disc, below = position.find(source), position.find(target)
-    if state["moves"] <= 0:
-        return "no moves are left"
-    if source == target or disc < 0:
-        return f"peg {source} has no disc to move there"
-    return f"disc {disc + 1} cannot lie on disc {below + 1}" if 0 <= below < disc else ""
-
-
-def _view(state: State) -> str:
-    return f"{draw_pegs(state['position'])}\nMoves left: {state['moves']}."
-
-
-def _judge(state: State, answer: str) -> Judgement:
-    """What a board is worth, or what it is worth after the moves that an answer lists."""
-    if state["position"] != state["goal"] and len(answer) <= LONGEST_MOVE and answer.isascii():
-        HanoiEnv.board.play(state, answer)
-    if state["position"] == state["goal"]:
-        return Judgement(True, 1.0)
-    placed = 0
-    for here, there in zip(reversed(state["position"]), reversed(state["goal"]), strict=True):
-        if here != there:
-            break
-        placed += 1
-    return Judgement(False, min(placed / len(state["goal"]), MOST_UNSOLVED))
