@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol
 
-import gymnasium as gym
 from gymnasium.error import ResetNeeded
 
 from ..tools.adapters import ToolLike, as_tool
-from ..tools.base import FunctionSchema, Tool, ToolCall, ToolResult, ToolStatus
+from ..tools.arguments import DEEPEST, nests_too_deeply
+from ..tools.base import FunctionSchema, Tool, ToolCall, ToolCall, ToolResult, ToolStatus
 from ..tools.errors import InputError
 from ..tools.output import MINIMUM_CAP, keep_ends
 from ..tools.runtime import ToolRuntime
@@ -22,6 +20,7 @@ from .episode import FormatFault as Fault
 from .formats.base import ActionFormat, Cut, whole
 from .reward import RewardFunction
 from .spaces import TextSpace
+from .state import StatefulEnv
 from .task import Task, TaskSet
 
 Step = tuple[str, float, bool, bool, dict[str, Any]]
@@ -38,7 +37,7 @@ class Truncator(Protocol):
         """The text, or a shortened form of at most `max_tokens` tokens: its ends, or its head alone."""
 
 
-class ToolEnv(gym.Env[str, str]):
+class ToolEnv(StatefulEnv):
     """A multi-turn environment in which an agent thinks, calls tools and answers.
 
     `reset` returns the prompt; `step` takes an action (a string, or an `Action` that knows how generation ended) and
@@ -85,8 +84,6 @@ class ToolEnv(gym.Env[str, str]):
         self.observation_space = TextSpace()
         self.action_space = TextSpace()
         self.truncator: Truncator | None = None
-        self._episode: Episode | None = None
-        self._runtime: ToolRuntime | None = None
 
     @property
     def functions(self) -> tuple[FunctionSchema, ...]:
@@ -130,6 +127,17 @@ class ToolEnv(gym.Env[str, str]):
 
         return float(exact_match(episode.answer or "", episode.task.answers))
 
+    def assess(self, episode: Episode) -> tuple[RewardResult, float]:
+        """Reward and score of an episode that has ended, whoever played it: `step` says the same at the end.
+
+        An infrastructure failure is no reward: the rollout marks such an episode and leaves it out.
+        """
+        if episode.stop_reason is StopReason.FAILED:
+            return RewardResult(0.0), 0.0
+        # What was answered after a forged observation was not found out here: it counts as unverified.
+        unverified = episode.answer is None or episode.forged
+        return self.reward_function(episode), 0.0 if unverified else float(self.score(episode))
+
     def oracle(self) -> ScriptedPolicy:
         """A scripted policy that knows the answers and solves every task by honest play."""
         raise NotImplementedError(f"{type(self).__name__} has no oracle")
@@ -155,17 +163,6 @@ class ToolEnv(gym.Env[str, str]):
         """Strings after which the generation of the next action stops."""
         return self.action_format.final_stop if self._calls_are_over() else self.action_format.stop
 
-    @property
-    def episode(self) -> Episode:
-        """The record of the current episode.
-
-        Raises:
-            ResetNeeded: Before the first `reset`.
-        """
-        if self._episode is None:
-            raise ResetNeeded("call reset() before the first step")
-        return self._episode
-
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts an episode.
 
@@ -189,7 +186,7 @@ class ToolEnv(gym.Env[str, str]):
         task_id = (options or {}).get("task_id")
         task: Task = self.tasks[drawn % len(self.tasks)] if task_id is None else self.tasks.by_id(task_id)
         self._close_runtime()
-        self._runtime = runtime = ToolRuntime(self.tools, seed=tool_seed)
+        self._runtime = runtime = ToolRuntime(self.episode_tools(task), seed=tool_seed)
         prompt = self.action_format.text(task, runtime.functions)
         messages = self.action_format.messages(task, runtime.functions)
         self._episode = Episode(task, prompt, list(messages))
@@ -265,44 +262,6 @@ class ToolEnv(gym.Env[str, str]):
             return None
         return self.episode.prompt + self.episode.response
 
-    def close(self) -> None:
-        """Closes the episode's tool sessions. The tools themselves stay open for others that share them."""
-        self._close_runtime()
-
-    # Copies and states ----------------------------------------------------------------------------------------
-
-    def spawn(self) -> Self:
-        """A new environment that shares tasks, tools, format and reward, and has no episode yet."""
-        other = copy.copy(self)
-        other._episode = None
-        other._runtime = None
-        other._np_random = None
-        other._np_random_seed = None
-        return other
-
-    def fork(self) -> Self:
-        """An independent environment in the same state, tool sessions included."""
-        other = self.spawn()
-        other._np_random = copy.deepcopy(self.np_random)
-        other._episode = copy.deepcopy(self._episode)
-        other._runtime = self._runtime.fork() if self._runtime is not None else None
-        return other
-
-    def snapshot(self) -> bytes:
-        """The episode's state, tool sessions included, as bytes for `restore`."""
-        if self._runtime is None:
-            raise ResetNeeded("call reset() before snapshot()")
-        return pickle.dumps((self.np_random.bit_generator.state, self.episode, self._runtime.snapshot()))
-
-    def restore(self, snapshot: bytes) -> None:
-        """Sets the state to that of a snapshot of the same environment. Unpickles: only restore what you made."""
-        state, episode, sessions = pickle.loads(snapshot)
-        self.np_random.bit_generator.state = state
-        self._close_runtime()
-        self._episode = episode
-        self._runtime = ToolRuntime(self.tools, seed=0)
-        self._runtime.restore(sessions)
-
     # Inside ---------------------------------------------------------------------------------------------------
 
     def _calls_are_over(self) -> bool:
@@ -327,6 +286,8 @@ class ToolEnv(gym.Env[str, str]):
             parsed = wire.parse_final(action, functions)
         else:
             parsed = wire.parse_in_place(action, functions, self._before())
+        if any(nests_too_deeply(call.arguments) for call in parsed.calls):
+            parsed = replace(parsed, calls=tuple(map(_without_deep_arguments, parsed.calls)))
         faults = parsed.faults
         # Judged here for every format, by provenance: what stands in an action was written by the agent.
         if Fault.FORGED_OBSERVATION not in faults and wire.forged(action):
@@ -420,11 +381,7 @@ class ToolEnv(gym.Env[str, str]):
     def _finish(self, reason: StopReason) -> Step:
         episode = self.episode
         episode.stop_reason = reason
-        # An infrastructure failure is no reward: the rollout marks the trajectory and leaves it out.
-        result = RewardResult(0.0) if reason is StopReason.FAILED else self.reward_function(episode)
-        # What was answered after a forged observation was not found out here: it counts as unverified.
-        unverified = reason is StopReason.FAILED or episode.answer is None or episode.forged
-        score = 0.0 if unverified else float(self.score(episode))
+        result, score = self.assess(episode)
         info = self._info([])
         info["reward_terms"] = {name: float(value) for name, value in result.terms.items()}
         info["score"] = score
@@ -434,10 +391,12 @@ class ToolEnv(gym.Env[str, str]):
         said = self.action_format.closing_text(result.reward) if reason is StopReason.ANSWER else ""
         return said, float(result.reward), reason.terminated, not reason.terminated, info
 
-    def _close_runtime(self) -> None:
-        if self._runtime is not None:
-            self._runtime.close()
-            self._runtime = None
+
+def _without_deep_arguments(call: ToolCall) -> ToolCall:
+    """The call, which is not to be made if its arguments are too deep to be copied and stored."""
+    if not nests_too_deeply(call.arguments):
+        return call
+    return replace(call, arguments={}, error=f"they are nested more than {DEEPEST} levels deep")
 
 
 def _pick_limits(limits: LimitsChoice, wire: ActionFormat) -> Limits:

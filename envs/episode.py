@@ -212,6 +212,11 @@ class Episode:
     turns: list[Turn] = field(default_factory=list)
     stop_reason: StopReason | None = None
 
+    def copy(self) -> Episode:
+        """A record that goes its own way from here. Turns and task are values, and shared."""
+        messages = [dict(message) for message in self.messages]
+        return Episode(self.task, self.prompt, messages, list(self.turns), self.stop_reason)
+
     @property
     def answer(self) -> str | None:
         """The final answer, or None if none was given."""

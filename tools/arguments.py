@@ -33,6 +33,8 @@ _PLAIN: dict[str, tuple[type, ...]] = {
 _JUDGING = frozenset({"const", "enum", "allOf", "anyOf", "oneOf", "$ref"})
 """Keywords that judge a value of any type."""
 
+DEEPEST = 64
+"""Levels of objects and arrays that arguments may have."""
 _MAXIMUM_SHOWN = 60
 _MAXIMUM_REFERENCES = 100
 
@@ -79,6 +81,20 @@ def find_fault(schema: Mapping[str, Any], arguments: object) -> str | None:
         The reason as one line for the model, or None when the arguments fit.
     """
     return _fault(schema, arguments, "", schema)
+
+
+def nests_too_deeply(arguments: object) -> bool:
+    """Whether objects and arrays stand in each other more than `DEEPEST` levels deep.
+
+    Whoever copies, pickles or writes down such arguments goes as deep, and Python stops at some depth.
+    """
+    level = [arguments]
+    for _ in range(DEEPEST):
+        inner = [one.values() if isinstance(one, Mapping) else one for one in level]
+        level = [item for items in inner for item in items if isinstance(item, dict | list | tuple | Mapping)]
+        if not level:
+            return False
+    return True
 
 
 def describe(value: object) -> str:

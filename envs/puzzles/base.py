@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from ...tools.adapters import ToolLike
-from ...tools.base import ToolCall
+from ...tools.base import Tool, ToolCall
 from ...tools.errors import InputError
-from ...tools.runtime import ToolRuntime
+from ...tools.recorded_tools import RecordedTool
 from ..choices import pick_format
 from ..env import LimitsChoice, ScriptedPolicy, ToolEnv
 from ..episode import Episode, Limits, RewardResult
@@ -245,14 +245,13 @@ class PuzzleEnv(ToolEnv):
                 raise
             return self.action_format.write_answer(thought, ", ".join(answer.splitlines()), turn)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Starts an episode, with the task's puzzle on the board. Arguments and result as in `ToolEnv.reset`."""
-        observation, info = super().reset(seed=seed, options=options)
-        if self.board is not None:
-            self._close_runtime()
-            tools = (self.board.bound(self.episode.task), *self.tools[1:])
-            self._runtime = ToolRuntime(tools, seed=int(self.np_random.integers(2**31)))
-        return observation, info
+    def episode_tools(self, task: Task) -> Sequence[Tool]:
+        """The tools of the environment, with the task's puzzle on the board."""
+        if self.board is None:
+            return self.tools
+        board, *others = self.tools
+        bound = self.board.bound(task)
+        return (board.over(bound) if isinstance(board, RecordedTool) else bound, *others)
 
 
 def level(difficulty: float, low: int, high: int) -> int:

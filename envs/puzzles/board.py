@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from ...tools.base import FunctionSchema, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
+from ...tools.identity import type_name
+from ...tools.recordings import request_key
 from ..episode import Episode
 from ..task import Task
 
@@ -43,6 +45,12 @@ class BoardTool(Tool):
         twin = copy.copy(self)
         twin.task = task
         return twin
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What results depend on, for recordings: the kind of board, and how it stands before the first move."""
+        start = {} if self.task is None else self.start(self.task)
+        return {"board": type_name(self), "start": request_key(start)}
 
     @property
     def functions(self) -> Sequence[FunctionSchema]:
