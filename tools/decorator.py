@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints, overload
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, get_type_hints, overload
 
 from .arguments import describe
 from .base import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
@@ -59,6 +61,25 @@ class FunctionTool(Tool, Generic[P, R]):
         self._model, self._fields = _argument_model(function, strict)
         self._schema = _function_schema(function, name or function.__name__, self._model)
         update_wrapper(cast(Callable[..., Any], self), function)
+
+    def __reduce_ex__(self, protocol: Any) -> str | tuple[Any, ...]:
+        """A tool that stands in its module under its function's name is pickled by that name, as functions are.
+
+        The function itself could not be: its name leads to the tool.
+        """
+        found: Any = sys.modules.get(self.__module__)
+        name = cast(Callable[..., Any], self).__qualname__
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return name if found is self else super().__reduce_ex__(protocol)
+
+    def __copy__(self) -> Self:
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return copy.copy(self)  # nothing that it holds can be changed
 
     @property
     def functions(self) -> Sequence[FunctionSchema]:

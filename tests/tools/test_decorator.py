@@ -1,4 +1,6 @@
+import copy
 import json
+import pickle
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -194,3 +196,19 @@ def test_functions_that_cannot_be_tools_are_refused(function: Any, words: str) -
     with pytest.raises(InputError) as caught:
         tool(function)
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@tool
+def named(x: int) -> int:
+    """Doc."""
+    return x + 1
+
+
+def test_pickles_and_copies() -> None:
+    assert pickle.loads(pickle.dumps(named)) is named
+    for twin in (copy.copy(named), copy.deepcopy(named)):
+        assert twin is not named and twin(1) == 2 and twin.functions == named.functions
+        twin.timeout = 1.0
+        assert named.timeout == 30.0
+        with pytest.raises((pickle.PicklingError, AttributeError)):
+            pickle.dumps(twin)  # its name leads to the other one
