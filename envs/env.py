@@ -12,7 +12,7 @@ from ..tools.adapters import ToolLike, as_tool
 from ..tools.arguments import DEEPEST, nests_too_deeply
 from ..tools.base import FunctionSchema, Tool, ToolCall, ToolCall, ToolResult, ToolStatus
 from ..tools.errors import InputError
-from ..tools.output import MINIMUM_CAP, keep_ends
+from ..tools.output import MINIMUM_CAP, clean_text, keep_ends
 from ..tools.runtime import ToolRuntime
 from .choices import check_format, pick_format, pick_reward
 from .episode import Action, Episode, Limits, Message, ObservationCut, ParsedAction, RewardResult, StopReason, Turn
@@ -313,7 +313,8 @@ class ToolEnv(StatefulEnv):
             cut = self._cut()
             observation = wire.render(calls, results, cut)
         else:
-            observation = wire.render_reply(parsed)
+            # A format quotes what the agent wrote, which is held to what a tool's result is held to.
+            observation = clean_text(keep_ends(wire.render_reply(parsed), Tool.max_output_characters).text)
         if calls and wire.transcript == "chat":
             messages = wire.render_messages(calls, results, cut)
         else:
