@@ -1,37 +1,52 @@
-"""The rewards as functions of an episode."""
+"""What the rewards of an episode read in it: the text that counts, the answer, the length."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from typing import Literal
 
-from ..episode import Episode, RewardResult
-from ..reward import RewardFunction
-from ..task import Task
-from . import logic_rl, math, research, search_r1, text
+from ...tools.errors import InputError
+from ..episode import Episode
+from . import math, prm800k, text
+
+LengthUnit = Literal["tokens", "characters"]
+Judge = Literal["exact_match", "cover_exact_match", "math", "prm800k"]
 
 
-def response_of(episode: Episode, tag: str) -> str:
+def quoted(payload: str) -> str:
+    """What a tool returned, as text in which nothing is a tag; normalisation deletes brackets and parentheses alike."""
+    return payload.replace("<", "(")
+
+
+def response_of(episode: Episode, opening: str, closing: str, payload: Callable[[str], str] = quoted) -> str:
     """The response of an episode, in which only the environment's own marks are tags.
 
-    What a tool returned is quoted text: a passage that contains `<answer>` answers nothing and breaks no form. Its
-    opening angle brackets are written as parentheses, which normalisation deletes alike.
+    What a tool returned answers nothing and breaks no form: a passage may hold `<answer>`, or a word that a reward
+    punishes.
 
     Args:
         episode: The episode.
-        tag: Tag of the observations.
+        opening: What opens an observation.
+        closing: What closes it.
+        payload: What is written for what stands between the two.
     """
-    return "".join(turn.parsed.text + _quoted(turn.observation, f"<{tag}>", f"</{tag}>") for turn in episode.turns)
+    return "".join(turn.parsed.text + _cleaned(turn.observation, opening, closing, payload) for turn in episode.turns)
 
 
-def _quoted(observation: str, opening: str, closing: str) -> str:
+def _cleaned(observation: str, opening: str, closing: str, payload: Callable[[str], str]) -> str:
     before, opened, rest = observation.partition(opening)
-    payload, closed, after = rest.rpartition(closing)
+    inside, closed, after = rest.rpartition(closing)
     if not (opened and closed):
-        return observation.replace("<", "(")
-    return before + opened + payload.replace("<", "(") + closed + after
+        return quoted(observation)
+    return before + opened + payload(inside) + closed + after
 
 
-def _answer_terms(episode: Episode) -> dict[str, float]:
+def written_by_agent(episode: Episode) -> str:
+    """What the agent itself wrote and the format counts, turn after turn, without any observation."""
+    return "".join(turn.parsed.text for turn in episode.turns)
+
+
+def answer_terms(episode: Episode) -> dict[str, float]:
     """Metrics of the final answer; zero where there is none."""
     answer, golds = episode.answer, episode.task.answers
     if answer is None:
@@ -39,96 +54,46 @@ def _answer_terms(episode: Episode) -> dict[str, float]:
     return {"em": text.exact_match(answer, golds), "f1": text.f1_score(answer, golds), "answered": 1.0}
 
 
-def _exact_match(episode: Episode) -> RewardResult:
-    terms = _answer_terms(episode)
-    return RewardResult(terms["em"], terms)
+def math_terms(episode: Episode) -> dict[str, float]:
+    """Whether the final answer is mathematically right, and whether there is one."""
+    return {"correct": float(is_correct(episode, "math")), "answered": float(episode.answer is not None)}
 
 
-def _f1(episode: Episode) -> RewardResult:
-    terms = _answer_terms(episode)
-    return RewardResult(terms["f1"], terms)
+def is_correct(episode: Episode, judge: Judge) -> bool:
+    """Whether the final answer is right.
+
+    Args:
+        episode: The episode.
+        judge: `exact_match`, `cover_exact_match` (substring), `math` (`math_equal`) or `prm800k` (`grade_answer`).
+    """
+    answer, golds = episode.answer, episode.task.answers
+    if answer is None:
+        return False
+    if judge == "math":
+        return math.any_equal(answer, golds)
+    if judge == "prm800k":
+        return prm800k.grade_answer(answer, golds)
+    if judge == "cover_exact_match":
+        return text.cover_exact_match(answer, golds) > 0
+    return text.exact_match(answer, golds) > 0
 
 
-def _cover_exact_match(episode: Episode) -> RewardResult:
-    answer = episode.answer
-    cover = 0.0 if answer is None else text.cover_exact_match(answer, episode.task.answers)
-    return RewardResult(cover, {**_answer_terms(episode), "cover_em": cover})
+def length_of(episode: Episode, unit: LengthUnit) -> int:
+    """Length of all that the agent wrote.
 
+    Args:
+        episode: The episode.
+        unit: `tokens` that were sampled, or `characters`.
 
-def _research(episode: Episode) -> RewardResult:
-    response, finished = response_of(episode, "result"), episode.finished_by_agent
-    reward = research.research_reward(response, episode.task.answers, finished=finished)
-    formed = float(finished and research.research_format(response))
-    return RewardResult(reward, {**_answer_terms(episode), "format": formed})
-
-
-def _search_r1_format(episode: Episode) -> RewardResult:
-    response, answers = response_of(episode, "information"), episode.task.answers
-    terms = {
-        **_answer_terms(episode),
-        "format": float(search_r1.search_r1_format(response)),
-        "retrieved": float(search_r1.answer_retrieved(response, answers)),
-    }
-    return RewardResult(search_r1.search_r1_reward(response, answers, variant="format"), terms)
-
-
-def _solution(task: Task) -> Mapping[str, bool] | str:
-    """Roles by name, from the metadata (a mapping, or `names` beside a list of roles) or else from the answer."""
-    solution, names = task.metadata.get("solution"), task.metadata.get("names")
-    if isinstance(solution, Mapping):
-        return solution
-    if solution is not None and names is not None:
-        return dict(zip(names, solution, strict=True))
-    return text.as_answers(task.answers)[0]
-
-
-def _logic_rl(episode: Episode) -> RewardResult:
-    solution = _solution(episode.task)
-    reward = logic_rl.logic_rl_reward(episode.response, solution)
-    formed = logic_rl.logic_rl_format(f"<think>{episode.response}")
-    right = float(reward == logic_rl.FORMAT_REWARD + logic_rl.RIGHT)
-    return RewardResult(
-        reward, {"format": float(formed), "correct": right, "answered": float(episode.answer is not None)}
-    )
-
-
-def _math_terms(episode: Episode) -> dict[str, float]:
-    answer = episode.answer
-    correct = answer is not None and math.any_equal(answer, episode.task.answers)
-    return {"correct": float(correct), "answered": float(answer is not None)}
-
-
-def _math(episode: Episode) -> RewardResult:
-    terms = _math_terms(episode)
-    return RewardResult(terms["correct"], terms)
-
-
-def _retool(episode: Episode) -> RewardResult:
-    terms = _math_terms(episode)
-    return RewardResult(1.0 if terms["correct"] else -1.0, terms)
-
-
-EPISODE_REWARDS = (
-    RewardFunction("exact_match", _exact_match),
-    RewardFunction("f1", _f1),
-    RewardFunction("cover_exact_match", _cover_exact_match),
-    RewardFunction("react", _exact_match),
-    RewardFunction("research", _research, wrong_ceiling=research.FORM_REWARD),
-    RewardFunction("search_r1", _exact_match),
-    RewardFunction("search_r1_format", _search_r1_format, wrong_ceiling=search_r1.STRUCTURE_FORMAT_SCORE),
-    RewardFunction(
-        "logic_rl",
-        _logic_rl,
-        minimum=-logic_rl.FORMAT_REWARD + logic_rl.UNREADABLE,
-        maximum=logic_rl.FORMAT_REWARD + logic_rl.RIGHT,
-        wrong_ceiling=logic_rl.FORMAT_REWARD + logic_rl.WRONG,
-    ),
-    RewardFunction("math", _math),
-    RewardFunction("retool", _retool, minimum=-1.0, wrong_ceiling=-1.0),
-)
-"""Every reward of an episode.
-
-Those of search and mathematics read the final answer, and so serve every action format, except where form is paid for
-(`research`, `search_r1_format`, `logic_rl`): these read the text of the format they were published with. In `f1` and
-`research` an answer is wrong when it shares no token with an accepted one.
-"""
+    Raises:
+        InputError: If tokens are asked for and nobody counted them.
+    """
+    if unit == "characters":
+        return sum(len(turn.action) for turn in episode.turns)
+    tokens = episode.action_tokens
+    if tokens is None:
+        raise InputError(
+            "a length in tokens needs actions that know their token_count, as those of a rollout do; "
+            "for scripted play give the reward unit=characters"
+        )
+    return tokens

@@ -1,14 +1,17 @@
-"""Scores of mathematical answers: numbers compared directly, other expressions through math-verify."""
+"""Equality of mathematical answers: numbers directly, other expressions through math-verify; GSM8K."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Literal
 
-from ..formats.tags import last_boxed
-from .text import as_answers
+from .text import as_answers, one_of
 from .verifier import verified_equal
+
+Gsm8kMethod = Literal["strict", "flexible"]
+Gsm8kVariant = Literal["original", "verl"]
 
 MAX_EXPRESSION_CHARACTERS = 300
 """Longer answers are compared as text alone; none in GSM8K, MATH or AIME comes near it."""
@@ -16,6 +19,9 @@ MAX_EXPRESSION_CHARACTERS = 300
 _ORNAMENTS = re.compile(r"\\\$|\$|\\%|%|\\!|\\,|\s")
 _NUMBER = re.compile(r"[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)")
 _MAX_NUMBER_CHARACTERS = 100
+_GSM8K_FINAL = re.compile(r"#### (-?[0-9.,]+)")
+_GSM8K_NUMBER = re.compile(r"-?[0-9.,]+")
+_VERL_TAIL = 300
 
 
 def math_equal(prediction: str, answer: str) -> bool:
@@ -49,20 +55,50 @@ def any_equal(prediction: str, answers: str | Sequence[str]) -> bool:
     return any(math_equal(prediction, answer) for answer in as_answers(answers))
 
 
-def retool_reward(response: str, answers: str | Sequence[str]) -> float:
-    r"""+1 if the last `\boxed{}` of a response equals an accepted answer, else -1; nothing for form or for calls.
+def gsm8k_reward(
+    response: str,
+    answers: str | Sequence[str],
+    *,
+    method: Gsm8kMethod = "strict",
+    variant: Gsm8kVariant = "original",
+    format_score: float = 0.0,
+) -> float:
+    """1 if the number after `####` is the answer, letter by letter; `format_score` for another; 0 for none.
 
-    Source: ReTool, arXiv 2504.11536, section 2.3.
+    Source: GSM8K, arXiv 2110.14168; openai/grade-school-math, `dataset.py`; verl, `reward_score/gsm8k.py`. Commas are
+    taken out of what follows `####`.
 
     Args:
-        response: All that follows the prompt, interpreter output included.
-        answers: Accepted answers.
+        response: What the model wrote.
+        answers: Accepted answers, or solutions of the data set that end in `#### ANSWER`.
+        method: `strict` asks for `####`; `flexible` takes the last number of the text, commas and all.
+        variant: `original` reads the first `####` of the whole text (and so do older forks of verl); `verl` the last
+            within the last 300 characters.
+        format_score: Reward of a wrong number.
 
     Raises:
-        InputError: If math-verify is needed and not installed, or there are no answers.
+        InputError: For an unknown method or variant, or no answers.
     """
-    boxed = last_boxed(response)
-    return 1.0 if boxed is not None and any_equal(boxed, answers) else -1.0
+    one_of("method", method, Gsm8kMethod)
+    one_of("variant", variant, Gsm8kVariant)
+    golds = [gsm8k_answer(answer) or answer for answer in as_answers(answers)]
+    text = response[-_VERL_TAIL:] if variant == "verl" else response
+    if method == "strict":
+        given = gsm8k_answer(text, last=variant == "verl")
+    else:
+        numbers = _GSM8K_NUMBER.findall(text)
+        given = next((number for number in reversed(numbers) if number != "."), numbers[0] if numbers else None)
+    if given is None:
+        return 0.0
+    return 1.0 if given in golds else format_score
+
+
+def gsm8k_answer(solution: str, *, last: bool = False) -> str | None:
+    """The number after the first (or last) `####` of a text, without commas; None if there is none."""
+    found = _GSM8K_FINAL.findall(solution) if last else _GSM8K_FINAL.search(solution)
+    if not found:
+        return None
+    return str(found[-1] if isinstance(found, list) else found[1]).replace(",", "")
 
 
 def _plain(text: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ...tools.errors import InputError
-from ..formats.tags import contents, last_boxed
-from .text import f1_score
+from .scanning import ended, first_block, hendrycks_box, in_order, paired
+from .text import as_answers, f1_score, one_of
+
+Variant = Literal["code", "paper"]
 
 FORM_REWARD = 0.1
 """What a well-formed response without a token in common with the answers earns (ReSearch, eq. 2)."""
@@ -17,30 +18,37 @@ def research_reward(
     response: str,
     answers: str | Sequence[str],
     *,
+    variant: Variant = "code",
     finished: bool = True,
-    variant: Literal["code", "paper"] = "code",
+    eos: str | None = None,
+    header: str = "Assistant:",
 ) -> float:
-    r"""The reward of a whole response.
+    r"""The reward of a whole response: F1 in (0, 1], 0.1 or 0.
 
     Source: ReSearch, arXiv 2503.19470, eq. 2 (`paper`), and Agent-RL/ReCall, branch `re-search`, `re_search.py`
     (`code`). The code gives 0 for any fault of form and to responses without an end-of-turn token, however right; the
-    paper's equation gives F1 whatever the form, and 0.1 for form alone. In both, only what is in the last `\boxed{}`
-    of the answer block is compared, and F1 follows HotpotQA's rules.
+    paper's equation gives F1 whatever the form, and 0.1 for form alone. In both, the first answer block is read, its
+    box as `hendrycks_box` finds it, and F1 follows HotpotQA's rules.
 
     Args:
-        response: All that follows `Assistant:` in the prompt (or the assistant's header), results included, without
-            the end-of-turn token.
+        response: All that follows the header, results included.
         answers: Accepted answers.
-        finished: Whether the model ended its turn itself: the code's "ends with the eos token".
         variant: `code` or `paper`.
+        finished: Whether the model ended its turn itself. Ignored where `eos` is given.
+        eos: The end-of-turn token, where the response still holds it: a response that does not end with it is not
+            finished.
+        header: What ends the prompt: `Assistant:`, or `<|im_start|>assistant` and a line break for chat models. The
+            code cuts a response that holds it there, so that what repeats it never ends with an end-of-turn token.
 
     Raises:
         InputError: For an unknown variant or no answers.
     """
-    if variant not in ("code", "paper"):
-        raise InputError(f"variant must be 'code' or 'paper', not {variant!r}")
-    answer = _boxed_answer(response)
-    f1 = 0.0 if answer is None else f1_score(answer, answers)
+    one_of("variant", variant, Variant)
+    response, finished = ended(response, finished, eos, header if variant == "code" else "")
+    golds = as_answers(answers)
+    block = first_block(response, "answer")
+    answer = None if block is None else hendrycks_box(block)
+    f1 = 0.0 if answer is None else f1_score(answer, golds)
     formed = finished and answer is not None and research_format(response)
     if variant == "code" and not formed:
         return 0.0
@@ -54,28 +62,18 @@ def research_format(response: str) -> bool:
     `\boxed{` and a `}` between them; every `<search>` followed by `</search>`, `<result>` and `</result>` in this
     order before the next one counts.
     """
-    thoughts = response.count("<think>")
-    if thoughts == 0 or thoughts != response.count("</think>"):
+    searched = in_order(response, ("<search>", "</search>", "<result>", "</result>"))
+    return thought_and_answered(response) and searched and answer_boxed(response)
+
+
+def thought_and_answered(response: str) -> bool:
+    """Whether the thoughts are paired and at least one, and there is exactly one answer block's pair of tags."""
+    if "<think>" not in response or not paired(response, "think"):
         return False
-    if response.count("<answer>") != 1 or response.count("</answer>") != 1:
-        return False
-    start, end = response.find("<answer>"), response.find("</answer>")
-    answer = response[start:end] if start < end else ""
-    return "\\boxed{" in answer and "}" in answer and _searches_answered(response)
+    return response.count("<answer>") == response.count("</answer>") == 1
 
 
-def _searches_answered(response: str) -> bool:
-    search = response.find("<search>")
-    while search >= 0:
-        search_end = response.find("</search>", search)
-        result = response.find("<result>", search)
-        result_end = response.find("</result>", max(result, 0))
-        if not search < search_end < result < result_end:
-            return False
-        search = response.find("<search>", result_end)
-    return True
-
-
-def _boxed_answer(response: str) -> str | None:
-    given = contents(response, "answer")
-    return last_boxed(given[0]) if given else None
+def answer_boxed(response: str) -> bool:
+    r"""Whether `<answer>` stands before `</answer>` with a `\boxed{` and a `}` between them."""
+    block = first_block(response, "answer")
+    return block is not None and "\\boxed{" in block and "}" in block

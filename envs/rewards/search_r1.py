@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from ...tools.errors import InputError
-from ..formats.tags import contents
-from .text import as_answers, exact_match, normalize_answer
+from .scanning import blocks, last_block
+from .text import as_answers, cover_exact_match, exact_match, normalize_answer, one_of
+
+Variant = Literal["em", "cover", "format"]
 
 STRUCTURE_FORMAT_SCORE = 0.2
 FINAL_FORMAT_SCORE = 0.1
@@ -33,25 +34,29 @@ def search_r1_reward(
     response: str,
     answers: str | Sequence[str],
     *,
-    variant: Literal["em", "format"] = "em",
+    variant: Variant = "em",
     structure_format_score: float = STRUCTURE_FORMAT_SCORE,
     final_format_score: float = FINAL_FORMAT_SCORE,
     retrieval_score: float = RETRIEVAL_SCORE,
 ) -> float:
     """The reward of a whole response.
 
-    Source: Search-R1, arXiv 2503.09516, `qa_em.py` (`em`), and its follow-up arXiv 2505.15117, `qa_em_format.py`
-    (`format`). The official functions read the prompt too, whose example is the first `<answer>`, and so ask for two;
-    this one reads the response alone and asks for one. The last answer block counts.
+    Source: Search-R1, arXiv 2503.09516, `qa_em.py` (`em`, and `cover` by its `compute_score_subem`), and its follow-up
+    arXiv 2505.15117, `qa_em_format.py` (`format`). The last answer block counts.
 
     With `format`: a right answer earns 1, less `structure_format_score` if the form is wrong; a wrong answer in the
     right form earns `structure_format_score`, and `retrieval_score` on top where a gold answer stands in what was
     retrieved; a wrong answer in the wrong form earns `final_format_score`; no answer earns 0.
 
+    Departures: the official functions read the prompt too. They ask for two answer blocks, the first being the
+    prompt's example, and with the repository's own prompt, which holds two, they score the example's "Beijing" where
+    the response gives no answer; this one reads the response alone and asks for one. Answers of which normalisation
+    leaves nothing are compared as `exact_match` does, and are never found in what was retrieved.
+
     Args:
         response: All that follows the prompt, retrieved information included, without the end-of-turn token.
         answers: Accepted answers.
-        variant: `em` or `format`.
+        variant: `em`, `cover` (cover-EM, substring) or `format`.
         structure_format_score: See above.
         final_format_score: See above.
         retrieval_score: See above.
@@ -59,12 +64,14 @@ def search_r1_reward(
     Raises:
         InputError: For an unknown variant or no answers.
     """
-    if variant not in ("em", "format"):
-        raise InputError(f"variant must be 'em' or 'format', not {variant!r}")
-    given = contents(response, "answer")
-    if not given:
+    one_of("variant", variant, Variant)
+    golds = as_answers(answers)
+    given = last_block(response, "answer")
+    if given is None:
         return 0.0
-    right = exact_match(given[-1], answers)
+    if variant == "cover":
+        return cover_exact_match(given, golds)
+    right = exact_match(given, golds)
     if variant == "em":
         return right
     formed = search_r1_format(response)
@@ -72,7 +79,7 @@ def search_r1_reward(
         return 1.0 if formed else 1.0 - structure_format_score
     if not formed:
         return final_format_score
-    return structure_format_score + (retrieval_score if answer_retrieved(response, answers) else 0.0)
+    return structure_format_score + (retrieval_score if answer_retrieved(response, golds) else 0.0)
 
 
 def search_r1_format(response: str) -> bool:
@@ -93,5 +100,5 @@ def search_r1_format(response: str) -> bool:
 def answer_retrieved(response: str, answers: str | Sequence[str]) -> bool:
     """Whether a normalised answer is part of the normalised text of an information block."""
     golds = [gold for gold in map(normalize_answer, as_answers(answers)) if gold]
-    blocks = [normalize_answer(block) for block in contents(response, "information")]
-    return any(gold in block for gold in golds for block in blocks)
+    found = [normalize_answer(block) for block in blocks(response, "information")]
+    return any(gold in block for gold in golds for block in found)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ...tools.sandbox import Isolation, SandboxLimits
+
+_FENCED = re.compile(r"```[ \t]*(?:python3?|py)?[ \t]*\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,9 @@ def unit_test_reward(
         limits: See `run_unit_tests`.
     """
     return float(run_unit_tests(program, tests, isolation=isolation, limits=limits).passed)
+
+
+def program_of(answer: str) -> str:
+    """The program in an answer: its last fenced block of Python, or all of it; what is indented stays indented."""
+    blocks: list[str] = _FENCED.findall(answer)
+    return blocks[-1] if blocks else answer

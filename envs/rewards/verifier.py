@@ -1,4 +1,4 @@
-"""math-verify in processes of their own: an expression that explodes costs its own comparison and nothing else."""
+"""math-verify and sympy under limits: an expression costs its own process."""
 
 from __future__ import annotations
 
@@ -26,26 +26,37 @@ _CACHED = 4096
 _PRELUDE = """
 import logging
 import math_verify
+import sympy
+from sympy.parsing import sympy_parser
+
+_RULES = (*sympy_parser.standard_transformations, sympy_parser.implicit_multiplication_application)
 
 # They warn, once a process, that their own time limits are off; those use signals, and these are not needed here.
 for _module in ("math_verify.parser", "math_verify.grader"):
     logging.getLogger(_module).setLevel(logging.CRITICAL)
 
 
-def verdict(prediction, answer):
+def verified(prediction, answer):
     try:
         gold = math_verify.parse("\\\\boxed{" + answer + "}", parsing_timeout=None)
         given = math_verify.parse("\\\\boxed{" + prediction + "}", parsing_timeout=None)
         return bool(math_verify.verify(gold, given, timeout_seconds=None))
     except Exception:  # whatever a model's expression does to the parser, it is not equal
         return False
+
+
+def vanishes(expression):
+    try:
+        return bool(sympy.simplify(sympy_parser.parse_expr(expression, transformations=_RULES)) == 0)
+    except Exception:
+        return False
 """
 
 
 class MathVerifier:
-    """Compares expressions by math-verify (huggingface/Math-Verify), each comparison under a processor limit.
+    """Judges expressions by math-verify (huggingface/Math-Verify) and sympy, each under a processor limit.
 
-    The processes are interpreters of the sandbox at isolation "process": the code in them is math-verify, and only the
+    The processes are interpreters of the sandbox at isolation "process": the code in them is theirs, and only the
     expressions come from a model. They start with the first comparison (about a second), at most one for each
     processor, and are used again. Safe to use from several threads, and in a forked process.
 
@@ -61,12 +72,24 @@ class MathVerifier:
         self._owner = os.getpid()
 
     def equal(self, prediction: str, answer: str) -> bool:
-        r"""Whether two expressions, written without `\boxed`, are equal.
+        r"""Whether math-verify finds two expressions, written without `\boxed`, equal.
 
         Raises:
             InputError: If math-verify is not installed.
             ToolUnavailable: If its process cannot be started.
         """
+        return self._judge(f"verified({prediction!r}, {answer!r})")
+
+    def vanishes(self, expression: str) -> bool:
+        """Whether sympy simplifies an expression in Python's notation (implicit products allowed) to zero.
+
+        Raises:
+            InputError: If math-verify, which brings sympy, is not installed.
+            ToolUnavailable: If its process cannot be started.
+        """
+        return self._judge(f"vanishes({expression!r})")
+
+    def _judge(self, question: str) -> bool:
         from ...tools.sandbox import Outcome
 
         if find_spec("math_verify") is None:
@@ -77,7 +100,7 @@ class MathVerifier:
                 if started.outcome is not Outcome.OK:
                     raise ToolUnavailable(f"math-verify cannot be loaded: {started.output.strip()[-500:]}")
             # A timeout kills the process; the next comparison starts another.
-            return sandbox.run(f"print(verdict({prediction!r}, {answer!r}))").output == "True\n"
+            return sandbox.run(f"print({question})").output == "True\n"
 
     @contextmanager
     def _sandbox(self) -> Iterator[Sandbox]:
@@ -111,3 +134,9 @@ def verified_equal(prediction: str, answer: str) -> bool:
     Verdicts are kept: the episodes of a group ask for the same again and again.
     """
     return _SHARED.equal(prediction, answer)
+
+
+@lru_cache(maxsize=_CACHED)
+def vanishes(expression: str) -> bool:
+    """`MathVerifier.vanishes` of the shared verifier."""
+    return _SHARED.vanishes(expression)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolgym.envs.rewards import math_equal, retool_reward
+from toolgym.envs.rewards import math_equal
+from toolgym.envs.rewards.verifier import vanishes
 from toolgym.tools.errors import InputError
 
 
@@ -133,15 +134,20 @@ def test_the_library_is_not_imported_into_this_process() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "reward"),
+    ("expression", "zero"),
     [
-        ("<answer>\\boxed{18}</answer>", 1),
-        ("<answer>\\boxed{17}</answer>", -1),
-        ("\\boxed{17}, no, \\boxed{18}", 1),
-        ("<answer>18</answer>", -1),
-        ("", -1),
+        ("(1/2)-(0.5)", True),
+        ("(2x)-(x+x)", True),  # implicit products
+        ("(x**2-1)-((x-1)(x+1))", True),
+        ("(1/3)-(0.3333)", False),
+        ("(x)-(y)", False),
+        ("(9**9**9**9)-(1)", False),
+        ("(999999999!)-(1)", False),
+        ("(", False),
+        ("", False),
+        ("\ud800", False),
     ],
 )
-def test_retool(response: str, reward: float) -> None:
-    assert retool_reward(response, ["18"]) == reward
-    assert retool_reward(response, ["3", "18"]) == reward
+def test_differences_that_vanish(expression: str, zero: bool) -> None:
+    pytest.importorskip("math_verify")
+    assert vanishes(expression) is zero

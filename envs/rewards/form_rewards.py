@@ -1,0 +1,282 @@
+"""Rewards of an episode that pay for form: they read the text of the format they were published with.
+
+They judge the answer in that text as published. Where the format of the episode reads another answer, or none (one that
+is never closed), the reward is at most what a wrong answer earns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Literal
+
+from ...tools.errors import InputError
+from ..episode import Episode, RewardResult
+from ..reward import RewardFunction
+from ..task import Task
+from . import autotir, logic_rl, r1, r1_searcher, recall, research, search_f1, search_r1, text
+from .episodes import answer_terms, math_terms, response_of, written_by_agent
+
+ResearchPrompt = Literal["base", "chat"]
+_HEADERS: dict[ResearchPrompt, str] = {"base": "Assistant:", "chat": "<|im_start|>assistant\n"}
+
+
+def research_reward(*, variant: research.Variant = "code", prompt: ResearchPrompt = "base") -> RewardFunction:
+    """ReSearch (arXiv 2503.19470): F1 of the boxed answer, 0.1 for form; wrong is what shares no token with an answer.
+
+    Args:
+        variant: See `research_reward`, the function of text.
+        prompt: `base` where the prompt ends with `Assistant:`, `chat` under a chat template: a response that repeats
+            it is cut there.
+    """
+    function = partial(_research, variant=variant, header=_HEADERS[prompt])
+    return RewardFunction("research", function, wrong_ceiling=research.FORM_REWARD)
+
+
+def _research(episode: Episode, variant: research.Variant, header: str) -> RewardResult:
+    response, finished = response_of(episode, "<result>", "</result>", _nothing), episode.finished_by_agent
+    reward = research.research_reward(response, episode.task.answers, variant=variant, finished=finished, header=header)
+    terms = {**answer_terms(episode), "format": float(finished and research.research_format(response))}
+    return RewardResult(_capped(reward, terms["f1"], research.FORM_REWARD), terms)
+
+
+def autotir_reward(*, tool: autotir.RequiredTool | None = None) -> RewardFunction:
+    """AutoTIR (arXiv 2507.21836): as ReSearch, and -0.1 for another tool than the task asks for.
+
+    Args:
+        tool: `search`, `code` or `general` (none); by default what the task's metadata says under `tool`.
+    """
+    return RewardFunction(
+        "autotir", partial(_autotir, tool=tool), minimum=autotir.WRONG_TOOL, wrong_ceiling=research.FORM_REWARD
+    )
+
+
+def _autotir(episode: Episode, tool: autotir.RequiredTool | None) -> RewardResult:
+    required = episode.task.metadata.get("tool") if tool is None else tool
+    if required is None:
+        raise InputError(
+            "autotir needs to know the tool of each task: its metadata's 'tool', or the option tool=search"
+        )
+    response = response_of(episode, "<result>", "</result>", _nothing)
+    reward = autotir.autotir_reward(response, episode.task.answers, tool=required, finished=episode.finished_by_agent)
+    terms = {**answer_terms(episode), "wrong_tool": float(reward == autotir.WRONG_TOOL)}
+    return RewardResult(_capped(reward, terms["f1"], research.FORM_REWARD), terms)
+
+
+def recall_reward(*, prefill: str = "<think>") -> RewardFunction:
+    """ReCall (Agent-RL/ReCall): F1 of the box in the last turn, 0.1 for form.
+
+    Args:
+        prefill: What the framework put before each of the agent's turns.
+    """
+    return RewardFunction("recall", partial(_recall, prefill=prefill), wrong_ceiling=research.FORM_REWARD)
+
+
+def _recall(episode: Episode, prefill: str) -> RewardResult:
+    turns = [f"{prefill}{turn.parsed.text}".strip() for turn in episode.turns]
+    reward = recall.recall_reward(turns, episode.task.answers, finished=episode.finished_by_agent)
+    terms = {**answer_terms(episode), "format": float(recall.recall_format(turns))}
+    return RewardResult(_capped(reward, terms["f1"], research.FORM_REWARD), terms)
+
+
+def search_r1_format(
+    *,
+    structure_format_score: float = search_r1.STRUCTURE_FORMAT_SCORE,
+    final_format_score: float = search_r1.FINAL_FORMAT_SCORE,
+    retrieval_score: float = search_r1.RETRIEVAL_SCORE,
+) -> RewardFunction:
+    """Search-R1 with bonuses for form and retrieval (arXiv 2505.15117).
+
+    Args:
+        structure_format_score: See `search_r1_reward`.
+        final_format_score: See `search_r1_reward`.
+        retrieval_score: See `search_r1_reward`; runs that pay for retrieval use 0.1.
+
+    Raises:
+        InputError: If a score is negative, or form is worth more than the answer.
+    """
+    scores = (structure_format_score, final_format_score, retrieval_score)
+    ceiling = max(structure_format_score + retrieval_score, final_format_score)
+    if min(scores) < 0 or ceiling > 1 - structure_format_score:
+        raise InputError(
+            f"search_r1_format: the scores of form must be at least 0 and pay less than an answer, not {scores}"
+        )
+    return RewardFunction(
+        "search_r1_format", partial(_search_r1_format, ceiling=ceiling, scores=scores), wrong_ceiling=ceiling
+    )
+
+
+def _search_r1_format(episode: Episode, ceiling: float, scores: tuple[float, float, float]) -> RewardResult:
+    response, answers = response_of(episode, "<information>", "</information>"), episode.task.answers
+    terms = {
+        **answer_terms(episode),
+        "format": float(search_r1.search_r1_format(response)),
+        "retrieved": float(search_r1.answer_retrieved(response, answers)),
+    }
+    structure, final, retrieval = scores
+    reward = search_r1.search_r1_reward(
+        response,
+        answers,
+        variant="format",
+        structure_format_score=structure,
+        final_format_score=final,
+        retrieval_score=retrieval,
+    )
+    return RewardResult(_capped(reward, terms["em"], ceiling), terms)
+
+
+def r1_searcher_reward(
+    *,
+    stage: r1_searcher.Stage = 2,
+    model: r1_searcher.Model | None = None,
+    variant: r1_searcher.Variant = "code",
+) -> RewardFunction:
+    """R1-Searcher (arXiv 2503.05592): stage 1 pays for searching, stage 2 for the answer.
+
+    Args:
+        stage: See `r1_searcher_reward`, the function of text.
+        model: See there.
+        variant: See there. In stage 1 of the paper the answer plays no part, and a wrong one may earn all.
+    """
+    function = partial(_r1_searcher, stage=stage, model=model, variant=variant)
+    function(Episode(Task("probe", "", ("x",)), ""))  # options that do not go together fail here, not in training
+    if stage == 2:
+        minimum, maximum = r1_searcher.STAGE_2_PENALTY[model or "qwen_zero"], 1.0
+    else:
+        minimum, maximum = (0.0, 1.0) if variant == "paper" else (-1.0, 2.0)
+    ceiling = 1.0 if stage == 1 and variant == "paper" else 0.0
+    return RewardFunction("r1_searcher", function, minimum=minimum, maximum=maximum, wrong_ceiling=ceiling)
+
+
+def _r1_searcher(
+    episode: Episode, stage: r1_searcher.Stage, model: r1_searcher.Model | None, variant: r1_searcher.Variant
+) -> RewardResult:
+    response = response_of(episode, "<|begin_of_documents|>", "<|end_of_documents|>", _one_document)
+    answer, answers = episode.answer or "", episode.task.answers
+    reward = r1_searcher.r1_searcher_reward(response, answers, stage=stage, model=model, variant=variant)
+    if stage == 2:
+        reward = _capped(reward, text.f1_score(answer, answers, "r1_searcher"), 0.0)
+    elif variant == "code":
+        reward = _capped(reward, text.cover_exact_match(answer, answers, "tokens"), 0.0)
+    formed = r1_searcher.stage_2_format(response, model or "qwen_zero")
+    searches = response.count("<|begin_of_documents|>")
+    return RewardResult(reward, {**answer_terms(episode), "format": float(formed), "searches": float(searches)})
+
+
+def deep_researcher() -> RewardFunction:
+    """DeepResearcher (arXiv 2504.03160): F1 of the answer block over sets of tokens, -1 for the wrong form."""
+    return RewardFunction("deep_researcher", _deep_researcher, minimum=search_f1.BAD_FORM)
+
+
+def _deep_researcher(episode: Episode) -> RewardResult:
+    formed = search_f1.deep_researcher_format(written_by_agent(episode)) and episode.answer is not None
+    f1 = text.f1_score(episode.answer or "", episode.task.answers, "deep_researcher")
+    return RewardResult(f1 if formed else search_f1.BAD_FORM, {**answer_terms(episode), "format": float(formed)})
+
+
+def step_search() -> RewardFunction:
+    """StepSearch (arXiv 2505.15107): F1, and 0.618 of the share of the task's `search_keys` that were met; or -1."""
+    return RewardFunction(
+        "step_search",
+        _step_search,
+        minimum=search_f1.BAD_FORM,
+        maximum=1.0 + search_f1.SEARCH_KEYS_WEIGHT,
+        wrong_ceiling=search_f1.SEARCH_KEYS_WEIGHT,
+    )
+
+
+def _step_search(episode: Episode) -> RewardResult:
+    answer, task = episode.answer, episode.task
+    if answer is None:
+        return RewardResult(search_f1.BAD_FORM, answer_terms(episode))
+    queries, keys = search_f1.queries_of(written_by_agent(episode)), task.metadata.get("search_keys", ())
+    return RewardResult(search_f1.step_search_score(answer, task.answers, queries, keys), answer_terms(episode))
+
+
+def logic_rl_reward(*, prefill: str = "<think>") -> RewardFunction:
+    """Logic-RL (arXiv 2502.14768): form, then the roles of all persons of a puzzle.
+
+    Args:
+        prefill: What the framework put before the response; the form is judged with it.
+    """
+    return RewardFunction(
+        "logic_rl",
+        partial(_logic_rl, prefill=prefill),
+        minimum=-logic_rl.FORMAT_REWARD + logic_rl.UNREADABLE,
+        maximum=logic_rl.FORMAT_REWARD + logic_rl.RIGHT,
+        wrong_ceiling=logic_rl.FORMAT_REWARD + logic_rl.WRONG,
+    )
+
+
+def _logic_rl(episode: Episode, prefill: str) -> RewardResult:
+    response, roles = written_by_agent(episode), logic_rl.solution_roles(_solution(episode.task))
+    right = logic_rl.read_roles(episode.answer or "", roles) == roles
+    ceiling = logic_rl.FORMAT_REWARD + logic_rl.WRONG
+    reward = _capped(logic_rl.logic_rl_reward(response, roles, prefill=prefill), right, ceiling)
+    formed = logic_rl.logic_rl_format(prefill + response)
+    correct, answered = float(reward > ceiling), float(episode.answer is not None)
+    return RewardResult(reward, {"format": float(formed), "correct": correct, "answered": answered})
+
+
+def _solution(task: Task) -> Mapping[str, bool] | str:
+    """Roles by name, from the metadata (a mapping, or `names` beside a list of roles) or else from the answer."""
+    solution, names = task.metadata.get("solution"), task.metadata.get("names")
+    if isinstance(solution, Mapping):
+        return solution
+    if solution is not None and names is not None:
+        return dict(zip(names, solution, strict=True))
+    return text.as_answers(task.answers)[0]
+
+
+def r1_reward(*, form: r1.R1Form = "paper", prefill: str = "<think>") -> RewardFunction:
+    """DeepSeek-R1-Zero (arXiv 2501.12948): 1 for the right answer and 1 for form.
+
+    Args:
+        form: See `r1_format`.
+        prefill: What the framework put before the response; the form is judged with it.
+    """
+    return RewardFunction("r1", partial(_r1, form=form, prefill=prefill), maximum=2.0, wrong_ceiling=1.0)
+
+
+def _r1(episode: Episode, form: r1.R1Form, prefill: str) -> RewardResult:
+    terms = math_terms(episode)
+    formed = r1.r1_format(prefill + written_by_agent(episode), form)
+    return RewardResult(terms["correct"] + formed, {**terms, "format": formed})
+
+
+def r1_format(*, form: r1.R1Form = "paper", prefill: str = "<think>") -> RewardFunction:
+    """1 for form alone: a part of sums such as open-rs's `r1_format(form=open_rs) + 2*cosine(form=open_rs)`.
+
+    Args:
+        form: See `r1_format`, the function of text.
+        prefill: What the framework put before the response; the form is judged with it.
+    """
+    return RewardFunction("r1_format", partial(_r1_format, form=form, prefill=prefill), wrong_ceiling=1.0)
+
+
+def _r1_format(episode: Episode, form: r1.R1Form, prefill: str) -> RewardResult:
+    return RewardResult(r1.r1_format(prefill + written_by_agent(episode), form))
+
+
+def orz() -> RewardFunction:
+    """Open-Reasoner-Zero (arXiv 2503.24290): 1 if the agent stopped by itself and its answer is right, else 0."""
+    return RewardFunction("orz", _orz)
+
+
+def _orz(episode: Episode) -> RewardResult:
+    terms, finished = math_terms(episode), float(episode.finished_by_agent)
+    return RewardResult(terms["correct"] * finished, {**terms, "finished": finished})
+
+
+def _capped(reward: float, right: float, ceiling: float) -> float:
+    """The reward, or at most the ceiling where the answer that the episode ended with is not right at all."""
+    return reward if right else min(reward, ceiling)
+
+
+def _nothing(payload: str) -> str:
+    return ""
+
+
+def _one_document(payload: str) -> str:
+    """R1-Searcher's server counts the number of the first document, and hears "assistant" in retrieved text too."""
+    return "\n(1)\n"
