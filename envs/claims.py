@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..tools.errors import InputError
+from .rewards.react import FEVER_LABELS
 from .task import Task, TaskSet
 from .world import MAX_HOPS, SPLITS, TEXT, Fact, World
 
 if TYPE_CHECKING:
     from ..tools import PageStore
 
-SUPPORTS, REFUTES, NOT_ENOUGH_INFO = LABELS = ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO")
-"""FEVER's labels (Thorne et al., arXiv 1803.05355)."""
+SUPPORTS, REFUTES, NOT_ENOUGH_INFO = FEVER_LABELS
 
 _DRAWS = 1000
 
@@ -86,10 +86,10 @@ class WorldClaims:
             raise InputError(f"hops must be from 1 to {MAX_HOPS}, not {hops}")
 
         def make(seed: int, index: int) -> Task:
-            block, place = divmod(index, len(LABELS))
-            order = np.random.default_rng([seed, 5, SPLITS.index(split), hops, block]).permutation(len(LABELS))
+            block, place = divmod(index, len(FEVER_LABELS))
+            order = np.random.default_rng([seed, 5, SPLITS.index(split), hops, block]).permutation(len(FEVER_LABELS))
             rng = np.random.default_rng([seed, 6, SPLITS.index(split), hops, index])
-            task = self._task(LABELS[int(order[place])], split, hops, rng)
+            task = self._task(FEVER_LABELS[int(order[place])], split, hops, rng)
             return replace(task, question=wording.format(claim=task.question))
 
         return TaskSet.generate(make, size, seed, f"world-{self.world.seed}-claims-{split}-{hops}hop-{seed}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..tools.errors import InputError
 from .choices import commonest_share, pick_format
-from .claims import LABELS, NOT_ENOUGH_INFO, WorldClaims, claim_answer, pages_of_claims
+from .claims import NOT_ENOUGH_INFO, WorldClaims, claim_answer, pages_of_claims
 from .env import LimitsChoice, ScriptedPolicy, ToolEnv
 from .formats.base import ActionFormat, PromptStyle
 from .react_pages import make_pages
@@ -18,6 +18,7 @@ from .react_paper import FEVER_ROWS, POSITION, Subset, choose_subset
 from .react_policies import ChainPolicy, PagePolicy, chain_or_pages
 from .react_qa import turn_limits
 from .reward import RewardFunction
+from .rewards.react import FEVER_LABELS
 from .sources import TaskSource, load_tasks
 from .task import Task
 from .world import World, shared_world
@@ -75,7 +76,7 @@ class ReActFeverEnv(ToolEnv):
         corpus: Corpus | PageStore | str | Path | None = None,
         *,
         action_format: str | ActionFormat = "react",
-        reward: str | RewardFunction = "react",
+        reward: str | RewardFunction = "fever",
         prompt: PromptStyle = "full",
         split: str = "train",
         subset: Subset = "all",
@@ -115,7 +116,9 @@ class ReActFeverEnv(ToolEnv):
             render_mode=render_mode,
         )
         # Each label stands once in every three generated claims.
-        self.guess_rate = commonest_share(loaded) if world is None else ceil(len(loaded) / len(LABELS)) / len(loaded)
+        self.guess_rate = (
+            commonest_share(loaded) if world is None else ceil(len(loaded) / len(FEVER_LABELS)) / len(loaded)
+        )
 
     @staticmethod
     def task_from_row(row: Mapping[str, Any], default_id: str) -> Task:
@@ -130,8 +133,8 @@ class ReActFeverEnv(ToolEnv):
             InputError: If the label is none of FEVER's three.
         """
         task_id, label = str(row.get("id", default_id)), str(row["label"])
-        if label not in LABELS:
-            raise InputError(f"task {task_id!r}: a label is {', '.join(map(repr, LABELS))}, not {label!r}")
+        if label not in FEVER_LABELS:
+            raise InputError(f"task {task_id!r}: a label is {', '.join(map(repr, FEVER_LABELS))}, not {label!r}")
         metadata: dict[str, Any] = {"kind": "claim"}
         evidence = row.get("evidence") or []
         if any(isinstance(one, str) for one in evidence):

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from toolgym.envs import World
-from toolgym.envs.claims import LABELS, WorldClaims, claim_answer
+from toolgym.envs.claims import WorldClaims, claim_answer
+from toolgym.envs.rewards.react import FEVER_LABELS
 from toolgym.tools import InputError, PageStore
 
 WORLD = World()
@@ -34,7 +35,9 @@ def test_labels_follow_from_the_pages(hops: int, split: str) -> None:
     assert [decide(task.question, PAGES) for task in tasks] == [task.answers[0] for task in tasks]
     assert {task.metadata["kind"] for task in tasks} == {"claim"}
     for block in range(20):
-        assert {tasks[3 * block + place].answers[0] for place in range(3)} == set(LABELS), "each label once in three"
+        assert {tasks[3 * block + place].answers[0] for place in range(3)} == set(FEVER_LABELS), (
+            "each label once in three"
+        )
     orders = {tuple(tasks[3 * block + place].answers[0] for place in range(3)) for block in range(20)}
     assert len(orders) > 3, "in no fixed order"
 
@@ -54,7 +57,7 @@ def test_the_words_of_a_claim_do_not_tell_its_label() -> None:
     refuted = [task for task in tasks if task.answers[0] == "REFUTES"]
     on_page = sum(task.metadata["named"] in PAGES[task.metadata["chain"][-1][0]] for task in refuted)
     assert 110 < on_page < 190, "about half of 300 name somebody from the page"
-    for label in LABELS:
+    for label in FEVER_LABELS:
         relations = Counter(task.metadata["chain"][-1][1] for task in tasks if task.answers[0] == label)
         assert set(relations) == set(WORLD.relations)
     people = set(WORLD.people["test"])
