@@ -114,8 +114,9 @@ class Found(NamedTuple):
     steps: int
 
 
-Item = tuple[int, int, object]
-"""Numerator, denominator (positive), and how it was made: a number, or (operator, left, right)."""
+Rational = tuple[int, int]
+"""Numerator and denominator, in lowest terms, the latter positive."""
+_Step = tuple[int, int, str]
 
 
 def find_expression(numbers: Sequence[int], target: int) -> Found:
@@ -125,33 +126,39 @@ def find_expression(numbers: Sequence[int], target: int) -> Found:
         numbers: The numbers.
         target: The value.
     """
-    search = _Search(target)
-    made = search.combine([(number, 1, number) for number in numbers])
-    return Found(None if made is None else write_expression(made), search.steps)
+    search = _Search((target, 1))
+    steps = search.combine([(number, 1) for number in numbers])
+    if steps is None:
+        return Found(None, search.count)
+    made: list[object] = list(numbers)
+    for first, second, sign in steps:
+        right, left = made.pop(second), made.pop(first)
+        made.append((sign[-1], right, left) if len(sign) > 1 else (sign, left, right))
+    return Found(write_expression(made[0]), search.count)
 
 
 class _Search:
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: Rational) -> None:
         self.target = target
-        self.steps = 0
-        self._failed: set[tuple[tuple[int, int], ...]] = set()
+        self.count = 0
+        self._failed: set[tuple[Rational, ...]] = set()
 
-    def combine(self, items: list[Item]) -> object | None:
-        """How to make the target of all items, or None."""
-        if len(items) == 1:
-            top, bottom, made = items[0]
-            return made if top == self.target * bottom else None
-        state = tuple(sorted(item[:2] for item in items))
+    def combine(self, values: list[Rational]) -> list[_Step] | None:
+        """The steps that make the target of all values: two positions (the result goes to the end) and an operator."""
+        if len(values) == 1:
+            return [] if values[0] == self.target else None
+        state = tuple(sorted(values))
         if state in self._failed:
             return None
-        for first in range(len(items)):
-            for second in range(first + 1, len(items)):
-                rest = [item for place, item in enumerate(items) if place not in (first, second)]
-                self.steps += 1
-                for item in _results(items[first], items[second]):
-                    made = self.combine([*rest, item])
-                    if made is not None:
-                        return made
+        for second in range(1, len(values)):
+            for first in range(second):
+                self.count += 1
+                rest = values[:first] + values[first + 1 : second] + values[second + 1 :]
+                for value, sign in _results(values[first], values[second]).items():
+                    if rest or value == self.target:
+                        steps = self.combine([*rest, value])
+                        if steps is not None:
+                            return [(first, second, sign), *steps]
         self._failed.add(state)
         return None
 
@@ -172,24 +179,28 @@ def write_expression(made: object, above: int = 0) -> str:
     return f"({text})" if own < above else text
 
 
-def _results(first: Item, second: Item) -> list[Item]:
-    (a, b, left), (c, d, right) = first, second
-    results: list[Item] = [
-        _item(a * d + c * b, b * d, ("+", left, right)),
-        _item(a * c, b * d, ("*", left, right)),
-        _item(a * d - c * b, b * d, ("-", left, right)),
-        _item(c * b - a * d, b * d, ("-", right, left)),
-    ]
+def _results(first: Rational, second: Rational) -> dict[Rational, str]:
+    """What two numbers can make, each value once, and how; `r-` and `r/` with the second number first."""
+    (a, b), (c, d) = first, second
+    ad, cb, bd = a * d, c * b, b * d
+    results = {
+        _lowest(ad + cb, bd): "+",
+        _lowest(a * c, bd): "*",
+        _lowest(ad - cb, bd): "-",
+        _lowest(cb - ad, bd): "r-",
+    }
     if c:
-        results.append(_item(a * d, b * c, ("/", left, right)))
+        results.setdefault(_lowest(ad, cb), "/")
     if a:
-        results.append(_item(c * b, d * a, ("/", right, left)))
+        results.setdefault(_lowest(cb, ad), "r/")
     return results
 
 
-def _item(top: int, bottom: int, made: object) -> Item:
+def _lowest(top: int, bottom: int) -> Rational:
+    if bottom == 1:
+        return top, 1
     shared = math.gcd(top, bottom) if bottom > 0 else -math.gcd(top, bottom)
-    return top // shared, bottom // shared, made
+    return top // shared, bottom // shared
 
 
 def _release(postfix: list[str], waiting: list[str], least: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -184,11 +184,12 @@ class Deduction(NamedTuple):
 
 
 def deduce(field: Field, opened: frozenset[int]) -> Deduction:
-    """Closed cells that are safe, or mined, by two rules on the open numbers and the number of all mines.
+    """Closed cells that are safe, or mined, by one rule on the open numbers and the number of all mines.
 
     A number says how many mines lie among its closed neighbours. Of two such sets A and B with a and b mines: if
     b - a is the size of B without A, then B without A is all mines and A without B is safe. (With A empty: a set with
-    as many mines as cells, or none.)
+    as many mines as cells. With B empty: a set with none.) What was found is taken out of all sets, until the rule
+    finds nothing more.
 
     Args:
         field: The field; its mines are only counted.
@@ -198,8 +199,20 @@ def deduce(field: Field, opened: frozenset[int]) -> Deduction:
     facts = {(closed, len(field.mines))}
     for cell in opened:
         around = sum(1 << other for other in neighbours(field.size)[cell]) & closed
-        if around:
-            facts.add((around, field.count(cell)))
+        facts.add((around, field.count(cell)))
+    safe = mined = 0
+    while True:
+        new_safe, new_mined = _apply_rule(facts)
+        if not new_safe | new_mined:
+            return Deduction(_cells(safe), _cells(mined))
+        safe |= new_safe
+        mined |= new_mined
+        found = new_safe | new_mined
+        facts = {(cells & ~found, mines - (cells & new_mined).bit_count()) for cells, mines in facts}
+
+
+def _apply_rule(facts: Set[tuple[int, int]]) -> tuple[int, int]:
+    """The safe and the mined cells that follow from facts: sets of cells (bits) with their number of mines."""
     safe = mined = 0
     for cells, mines in facts:
         if mines == cells.bit_count():
@@ -212,7 +225,7 @@ def deduce(field: Field, opened: frozenset[int]) -> Deduction:
                 if more - mines == beyond.bit_count():
                     mined |= beyond
                     safe |= cells & ~others
-    return Deduction(_cells(safe), _cells(mined))
+    return safe, mined
 
 
 def clearing_rounds(field: Field, opened: frozenset[int]) -> int:
