@@ -109,9 +109,9 @@ def test_deduction() -> None:
     # D2 = 1: one in C3, D3, so none in B3 (its set holds D2's, with as many mines).
     assert deduce(FIELD, OPENED) == ({9}, frozenset())
     # B3 = 3: three in A2, A3, C3, A4, B4, C4, and there are no more, so A1, D3, D4 are safe; then A2 (by B1) and C3
-    # (by D2) are mines, and A3 (by B2) is safe. The third mine is in A4, B4 or C4: A3 = 2 and D4 = 1 tell, next.
+    # (by D2) are mines, and A3 (by B2) is safe. Next D3 = 1 frees C4, and C4 = 1 frees B4.
     assert deduce(FIELD, OPENED | {9}) == ({0, 8, 11, 15}, {4, 10})
-    assert clearing_rounds(FIELD, OPENED) == 3
+    assert clearing_rounds(FIELD, OPENED) == 4
     #    A B C       A2 = 1: one mine in A1, B1. B2 = 2: two in A1, B1, C1, so C1 is one. C2 = 1: one in B1, C1, so
     # 1  * 2 *       A1 is one as well, and B1, which stands with either of them, is safe.
     # 2  1 2 1
