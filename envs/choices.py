@@ -11,6 +11,8 @@ from .formats.base import ActionFormat, PromptStyle
 from .reward import RewardFunction
 from .task import TaskSet
 
+_COUNTED = 1000
+
 
 def pick_format(action_format: str | ActionFormat, prompt: PromptStyle) -> ActionFormat:
     """A format by name, with that prompt; an instance has chosen its prompt already.
@@ -57,10 +59,14 @@ def pick_reward(reward: str | RewardFunction) -> RewardFunction:
 
 
 def commonest_share(tasks: TaskSet) -> float:
-    """The score of the best constant answer: the share of the tasks that accept it, after normalisation."""
+    """The score of the best constant answer: the share of the tasks that accept it, after normalisation.
+
+    Of a set that never runs out the first thousand are looked at.
+    """
     from .rewards import normalize_answer
 
+    known = tasks.head(_COUNTED) if tasks.endless else tasks
     counts: Counter[str] = Counter()
-    for task in tasks:
+    for task in known:
         counts.update({normalize_answer(answer) for answer in task.answers})
-    return max(counts.values(), default=0) / len(tasks)
+    return max(counts.values(), default=0) / len(known)
