@@ -8,6 +8,7 @@ from ..tools.lazy import lazy_names
 from .registration import environment_ids, make_env, register, register_all
 
 if TYPE_CHECKING:
+    from .checks import CheckReport, check_env
     from .env import ScriptedPolicy, ToolEnv, Truncator
     from .episode import Action, Episode, FormatFault, Limits, ParsedAction, RewardResult, StopReason, Turn
     from .formats.base import ActionFormat
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Action": "episode",
     "ActionFormat": "formats.base",
+    "CheckReport": "checks",
     "CountdownEnv": "puzzles.countdown",
     "Episode": "episode",
     "FormatFault": "episode",
@@ -65,6 +67,7 @@ _HOMES = {
     "Turn": "episode",
     "World": "world",
     "ZebraEnv": "puzzles.zebra",
+    "check_env": "checks",
     "load_tasks": "sources",
     "read_rows": "sources",
 }
@@ -72,6 +75,7 @@ _HOMES = {
 __all__ = [
     "Action",
     "ActionFormat",
+    "CheckReport",
     "CountdownEnv",
     "Episode",
     "FormatFault",
@@ -102,6 +106,7 @@ __all__ = [
     "Turn",
     "World",
     "ZebraEnv",
+    "check_env",
     "environment_ids",
     "load_tasks",
     "make_env",

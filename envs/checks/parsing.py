@@ -1,0 +1,95 @@
+"""Checks that no text makes an environment fail, or slow."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from random import Random
+
+from ..env import ToolEnv
+from ..episode import Action, FinishReason
+from ..task import Task
+from .base import CheckFailed, Subject, check, expect, shown
+from .laws import broken_law
+from .play import Moment, has_oracle, oracle_or_silence
+from .texts import Grammar, awkward_texts, growing_texts
+
+_DRAWN = 100
+_FINISH: tuple[FinishReason, ...] = ("stop", "length", "eos")
+_SIZES = (1_000, 4_000, 16_000, 64_000)
+_NOTICED = 0.05
+"""Seconds of processor time below which no growth is looked at."""
+_GROWTH = 9.0
+"""Times slower for four times the text that is too much: linear gives 4, quadratic 16."""
+_REPEATS = 3
+
+
+@check(
+    "Exceptions for what a model may write: unclosed and nested tags, NUL, lone surrogates, `²`, broken or deep JSON.",
+    "NeMo Gym #214: one bad response ends the whole generation; verifiers #2027, a parser lost in its tags",
+)
+def parser_fuzz(subject: Subject) -> None:
+    """Hundreds of odd texts, at the start and in mid-episode: no exception, and every law of a step holds."""
+    task = subject.tasks[0]
+    with subject.fresh() as env:
+        for number, text in enumerate(awkward_texts(env, task)):
+            env.reset(seed=subject.seed, options={"task_id": task.id})
+            _judge(env, Action(text, _FINISH[number % len(_FINISH)]))
+        policy = oracle_or_silence(env)
+        grammar = Grammar(env, task, Random(f"fuzz/{subject.seed}"))
+        for _ in range(_DRAWN):
+            env.reset(seed=subject.seed, options={"task_id": task.id})
+            if has_oracle(env) and env.step(policy(env.episode))[2:4] != (False, False):
+                env.reset(seed=subject.seed, options={"task_id": task.id})
+            _judge(env, grammar.action(lambda: policy(env.episode)))
+
+
+def _judge(env: ToolEnv, action: Action) -> None:
+    where = f"{len(action)} characters, {shown(str(action), 120)}, finish reason {action.finish_reason!r}"
+    try:
+        moment = Moment(*env.step(action))
+    except Exception as error:
+        raise CheckFailed(f"step() raised {type(error).__name__}: {shown(str(error), 80)} for {where}") from error
+    fault = broken_law(env, moment)
+    expect(fault is None, f"{fault}, for {where}")
+
+
+@check(
+    "Time that grows with the square of a text: one repetitive rollout stalls the batch.",
+    "Search-R1 `qa_em.py`: 64,000 characters of `<answer>` take its pattern 17 seconds (measured)",
+)
+def parse_time(subject: Subject) -> None:
+    """Long repetitive texts, each four times as long as the one before: processor time grows about as the text."""
+    task = subject.tasks[0]
+    with subject.fresh() as env:
+        for name, make in growing_texts(env).items():
+            before = 0.0
+            for size in _SIZES:
+                spent = _seconds(env, task, make(size), subject.seed)
+                if spent > max(_NOTICED, _GROWTH * before) and before:
+                    _measure_again(env, task, make, size, name)
+                before = spent
+
+
+def _measure_again(env: ToolEnv, task: Task, make: Callable[[int], str], size: int, name: str) -> None:
+    """Takes the best of several measurements of both sizes: a busy machine slows some of them, not all."""
+    longer = min(_seconds(env, task, make(size)) for _ in range(_REPEATS))
+    shorter = min(_seconds(env, task, make(size // 4)) for _ in range(_REPEATS))
+    grows = longer > max(_NOTICED, _GROWTH * shorter)
+    expect(not grows, f"{name}: {size // 4} characters take {shorter:.3f} s, {size} take {longer:.3f} s")
+
+
+def _seconds(env: ToolEnv, task: Task, text: str, seed: int = 0) -> float:
+    """Processor time of this thread for a step, without the collection of garbage."""
+    env.reset(seed=seed, options={"task_id": task.id})
+    collecting = gc.isenabled()
+    gc.disable()
+    started = time.thread_time()
+    try:
+        env.step(text)
+    finally:
+        spent = time.thread_time() - started
+        if collecting:
+            gc.enable()
+    return spent
