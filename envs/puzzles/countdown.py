@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from ...tools.adapters import ToolLike
@@ -132,7 +133,7 @@ class CountdownEnv(PuzzleEnv):
         """
         if task.answers:
             return task.answers[0]
-        found = find_expression(task.metadata["numbers"], task.metadata["target"]).expression
+        found = _search(tuple(task.metadata["numbers"]), task.metadata["target"])
         if found is None:
             raise InputError(f"puzzle {task.id!r} has no solution; leave it out")
         return found
@@ -166,6 +167,12 @@ def countdown_reward(response: str, numbers: Sequence[int], target: int) -> floa
         return WRONG
     value = python_value(reading)
     return RIGHT if value is not None and abs(value - target) < 1e-5 else WRONG
+
+
+@lru_cache(maxsize=256)
+def _search(numbers: tuple[int, ...], target: int) -> str | None:
+    """The oracle asks twice: before it calculates, and before it answers."""
+    return find_expression(numbers, target).expression
 
 
 def _countdown(episode: Episode) -> RewardResult:

@@ -26,6 +26,7 @@ from toolgym.envs import (
     Task,
     TaskSet,
 )
+from toolgym.envs.formats.hermes import HermesFormat
 from toolgym.envs.puzzles.base import MOST_UNSOLVED, level
 from toolgym.envs.puzzles.expressions import find_expression
 from toolgym.envs.puzzles.knights_reasoning import reason
@@ -250,6 +251,10 @@ def test_what_cannot_be_done_is_an_observation_and_changes_nothing(family: type[
         assert "Error: " in observation and info["calls"][0]["status"] == "error"
         result = board.bound(env.episode.task).open().call(board.write(move))
         assert result.status is ToolStatus.ERROR
+    for arguments in ({}, {board.argument: 7}, {"other": "x"}):
+        action = HermesFormat().write_call("t", ToolCall(board.function, arguments), 1)
+        *_, info = env.step(action)
+        assert info["calls"][0]["status"] == "bad_arguments"
     assert board.replay(env.episode) == board.start(env.episode.task)
     with pytest.raises(RuntimeError, match="no puzzle"):
         board.open().call(board.write("x"))
