@@ -11,6 +11,7 @@ from ..reward import RewardFunction
 from . import answer_rewards, form_rewards, length_rewards
 from .autotir import autotir_reward
 from .composition import RewardMaker, RewardSpec, make_reward, parse_spec, weighted_sum
+from .dapo import dapo_reward
 from .hotpotqa import MatchScore, answer_score, joint_score, supporting_facts_score
 from .length import (
     CosineSchedule,
@@ -58,6 +59,7 @@ __all__ = [
     "cosine_reward",
     "cosine_schedule",
     "cover_exact_match",
+    "dapo_reward",
     "deep_researcher_reward",
     "dense_repetition_penalty",
     "exact_match",
@@ -130,6 +132,7 @@ REWARD_MAKERS: Mapping[str, RewardMaker] = MappingProxyType(
         "gsm8k": answer_rewards.gsm8k,
         "retool": answer_rewards.retool,
         "torl": answer_rewards.torl,
+        "dapo": answer_rewards.dapo,
         "simple_tir": answer_rewards.simple_tir,
         "unit_tests": answer_rewards.unit_tests,
         "cosine": length_rewards.cosine,

@@ -9,6 +9,7 @@ from ...tools.base import ToolStatus
 from ...tools.errors import InputError
 from ..episode import Episode, RewardResult
 from ..reward import RewardFunction
+from . import dapo as dapo_text
 from . import python_tools, text
 from .episodes import answer_terms, is_correct, math_terms
 from .math import gsm8k_reward
@@ -157,6 +158,18 @@ def _torl(episode: Episode, variant: python_tools.TorlVariant, execution_penalty
     wrong = python_tools.TORL_WRONG_BOX if variant == "wformat" and terms["answered"] else python_tools.WRONG
     penalty = python_tools.TORL_EXECUTION_PENALTY if failed and execution_penalty else 0.0
     return RewardResult((python_tools.RIGHT if terms["correct"] else wrong) + penalty, terms)
+
+
+def dapo() -> RewardFunction:
+    """+1 if the final answer is right by Minerva's normalisation, -1 if not: the reward of DAPO (arXiv 2503.14476)."""
+    return RewardFunction("dapo", _dapo, minimum=dapo_text.WRONG, wrong_ceiling=dapo_text.WRONG)
+
+
+def _dapo(episode: Episode) -> RewardResult:
+    answer = episode.answer
+    line = "" if answer is None else f"Answer: {' '.join(answer.split())}"
+    reward = dapo_text.dapo_reward(line, episode.task.answers)
+    return RewardResult(reward, {"correct": float(reward > 0), "answered": float(answer is not None)})
 
 
 def simple_tir() -> RewardFunction:

@@ -16,7 +16,8 @@ Gsm8kVariant = Literal["original", "verl"]
 MAX_EXPRESSION_CHARACTERS = 300
 """Longer answers are compared as text alone; none in GSM8K, MATH or AIME comes near it."""
 
-_ORNAMENTS = re.compile(r"\\\$|\$|\\%|%|\\!|\\,|\s")
+_ORNAMENTS = re.compile(r"\\\$|\$|\\!|\\,|(?<![0-9])\s+|\s+(?![0-9])")
+_PERCENT = re.compile(r"\\?%$")
 _NUMBER = re.compile(r"[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)")
 _MAX_NUMBER_CHARACTERS = 100
 _GSM8K_FINAL = re.compile(r"#### (-?[0-9.,]+)")
@@ -102,11 +103,12 @@ def gsm8k_answer(solution: str, *, last: bool = False) -> str | None:
 
 
 def _plain(text: str) -> str:
-    """Without ornaments: whitespace, dollar and percent signs, thin spaces, a final full stop."""
+    """Without ornaments: dollar signs, thin spaces, a final full stop, whitespace but that between two digits."""
     return _ORNAMENTS.sub("", text).removesuffix(".")
 
 
 def _number(text: str) -> Fraction | None:
+    text = _PERCENT.sub("", text)
     if len(text) > _MAX_NUMBER_CHARACTERS or not _NUMBER.fullmatch(text):
         return None
     return Fraction(text.replace(",", ""))

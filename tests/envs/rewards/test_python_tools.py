@@ -1,4 +1,4 @@
-"""ReTool, ToRL, SimpleTIR and GSM8K, against the official code and by hand."""
+"""ReTool, ToRL, SimpleTIR, DAPO and GSM8K, against the official code and by hand."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from toolgym.envs.rewards import (
+    dapo_reward,
     gsm8k_answer,
     gsm8k_reward,
     has_void_turn,
@@ -16,6 +17,7 @@ from toolgym.envs.rewards import (
     simple_tir_reward,
     torl_reward,
 )
+from toolgym.envs.rewards.dapo import normalize_minerva
 from toolgym.envs.rewards.python_tools import torl_box
 from toolgym.tools.errors import InputError
 
@@ -154,6 +156,55 @@ def test_void_turns(turn: str, void: bool) -> None:
     assert is_void_turn(turn) is void
     assert has_void_turn(["\\boxed{1}", turn]) is void
     assert not has_void_turn([])
+
+
+# DAPO -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("response", "answer", "box", "either"),
+    [
+        ("so Answer: 18", 1, -1, 1),
+        ("ANSWER :\n $18$.", 1, -1, 1),
+        ("Answer: 17\nAnswer: 18", 1, -1, 1),  # the last
+        ("Answer: 17 \\boxed{18}", -1, 1, -1),
+        ("\\boxed{18}", -1, 1, 1),
+        ("\\boxed{18.0}", -1, -1, -1),
+        ("Answer: x = 18 degrees", 1, -1, 1),
+        ("Answer: 18" + " " * 290, 1, -1, 1),
+        ("Answer: 18" + " " * 291, -1, -1, -1),  # the last 300 characters no longer hold it
+        ("\\boxed{18}" + " " * 91, -1, -1, -1),  # nor the last 100 this
+        ("18", -1, -1, -1),
+    ],
+)
+def test_dapo(response: str, answer: float, box: float, either: float) -> None:
+    assert dapo_reward(response, ["3", "18"]) == answer
+    assert dapo_reward(response, "18", rules="box") == box
+    assert dapo_reward(response, "18", rules="answer_or_box") == either
+
+
+@pytest.mark.parametrize(
+    ("answer", "normal"),
+    [
+        ("y = x = 5", "5"),
+        ("an apple", "apple"),
+        ("1,234", "1234"),
+        ("1,234.5", "1,234.5"),
+        ("it is $5$ or $6$", "5"),
+        ("\\frac12", "\\frac{1}{2}"),
+        ("\\frac{1}{2}", "\\frac{1}{2}"),
+        ("\\sqrt3x", "\\sqrt{3}x"),
+        ("5\\text{ cm}", "5"),
+        ("\\text{Monday}", "Monday"),
+        ("\\boxed{5}", "5"),
+        ("90^\\circ", "90"),
+        ("5 square feet", "5"),
+        ("\\mbox{a}, \\text{and} b", "a,b"),
+        ("", ""),
+    ],
+)
+def test_the_normalisation_of_minerva(answer: str, normal: str) -> None:
+    assert normalize_minerva(answer) == normal
 
 
 # GSM8K ----------------------------------------------------------------------------------------------------------
