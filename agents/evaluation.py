@@ -7,97 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from ..envs.env import ToolEnv
 from ..envs.task import Task
 from ..tools.errors import InputError
 from .encoding import Codec
 from .engines.base import InferenceEngine, SamplingParams
+from .group_rewards import apply_group_reward
+from .intervals import Interval, mean_interval
 from .rollout import EpisodeRequest, Schedule, rollout
 from .rollout_statistics import RolloutStatistics
 from .trajectory import Outcome, Trajectory
-
-Z_95 = 1.959963984540054
-"""Two-sided 95 % quantile of the normal distribution."""
-
-
-class Interval(NamedTuple):
-    """A 95 % interval and how it was computed.
-
-    Attributes:
-        low: Lower end.
-        high: Upper end.
-        method: `wilson` or `bootstrap`; `none` without data.
-    """
-
-    low: float
-    high: float
-    method: str = "wilson"
-
-
-def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
-    """Wilson's score interval of a share.
-
-    Args:
-        successes: How many of the trials succeeded.
-        trials: How many there were; without any the interval is all of [0, 1].
-        z: Quantile of the normal distribution.
-
-    Raises:
-        ValueError: If the counts make no share.
-    """
-    if not 0 <= successes <= trials:
-        raise ValueError(f"{successes} of {trials} is no share")
-    if trials == 0:
-        return Interval(0.0, 1.0)
-    share, correction = successes / trials, z * z / trials
-    middle = (share + correction / 2) / (1 + correction)
-    half = z * math.sqrt(share * (1 - share) / trials + correction / (4 * trials)) / (1 + correction)
-    # At the ends the formula is exact and only rounding leaves [0, 1].
-    low = 0.0 if successes == 0 else max(0.0, middle - half)
-    return Interval(low, 1.0 if successes == trials else min(1.0, middle + half))
-
-
-def bootstrap_interval(values: Sequence[float], seed: int = 0, resamples: int = 2000) -> Interval:
-    """Percentile bootstrap interval of a mean.
-
-    Args:
-        values: Independent values, one per task.
-        seed: Seed of the resampling.
-        resamples: How many resamples.
-    """
-    data = np.asarray(values, dtype=np.float64)
-    if data.size == 0:
-        return Interval(math.nan, math.nan, "none")
-    generator = np.random.default_rng(seed)
-    rows_at_once = max(1, min(resamples, 2_000_000 // data.size))
-    means: list[float] = []
-    while len(means) < resamples:
-        rows = min(rows_at_once, resamples - len(means))
-        means.extend(data[generator.integers(0, data.size, size=(rows, data.size))].mean(axis=1))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(low), float(high), "bootstrap")
-
-
-def mean_interval(groups: Sequence[Sequence[float]], seed: int = 0) -> Interval:
-    """Interval of a mean over tasks, each with one value or several.
-
-    Tasks are the independent units: with several samples per task, their mean is what counts. Where every task is
-    wholly right or wholly wrong the interval is Wilson's, otherwise a bootstrap over the tasks.
-
-    Args:
-        groups: The values of each task.
-        seed: Seed of the bootstrap.
-    """
-    means = [sum(group) / len(group) for group in groups if group]
-    if not means:
-        return Interval(math.nan, math.nan, "none")
-    if all(mean in (0.0, 1.0) for mean in means):
-        return wilson_interval(int(sum(means)), len(means))
-    return bootstrap_interval(means, seed)
 
 
 @dataclass(frozen=True)
@@ -172,6 +93,7 @@ class EvaluationResult:
         samples: Episodes per task.
         seed: Seed of the sampling and of the bootstrap.
         trajectories: The rows of the first episodes, as many as were asked for.
+        outcomes: How every episode ended, with its record, if that was asked for.
     """
 
     records: list[EpisodeRecord]
@@ -179,6 +101,7 @@ class EvaluationResult:
     samples: int = 1
     seed: int = 0
     trajectories: list[Trajectory] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     @cached_property
     def valid(self) -> list[EpisodeRecord]:
@@ -308,6 +231,7 @@ def evaluate(
     schedule: Schedule = "fast",
     on_episode: Callable[[Outcome], None] | None = None,
     keep_trajectories: int = 0,
+    keep_episodes: bool = False,
     explain: Callable[[Task], str] | None = None,
 ) -> EvaluationResult:
     """Plays tasks and scores them.
@@ -326,6 +250,7 @@ def evaluate(
         schedule: As for `rollout`.
         on_episode: Called with the outcome of every finished episode.
         keep_trajectories: Rows to keep in the result, from the first episode on.
+        keep_episodes: Keep the outcomes with the episodes' records.
         explain: Says of a task why an agent may have missed it (the environment's `oracle_gap`, for its oracle).
 
     Raises:
@@ -356,13 +281,15 @@ def evaluate(
         on_episode=on_episode,
     )
     outcomes = {row.outcome.episode_id: row.outcome for row in played.trajectories}
+    apply_group_reward(env.reward_function, outcomes.values())
     records = [_record(outcomes[request.episode_id], index % samples, env) for index, request in enumerate(requests)]
     if explain is not None:
         records = [
             replace(record, note=explain(env.tasks.by_id(record.task_id))) if record.score < 1 else record
             for record in records
         ]
-    return EvaluationResult(records, played.statistics, samples, seed, played.trajectories[:keep_trajectories])
+    rows, kept = played.trajectories[:keep_trajectories], list(outcomes.values()) if keep_episodes else []
+    return EvaluationResult(records, played.statistics, samples, seed, rows, kept)
 
 
 def _record(outcome: Outcome, sample: int, env: ToolEnv) -> EpisodeRecord:

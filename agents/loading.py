@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-import gymnasium as gym
-
+from ..envs.choices import pick_reward
 from ..envs.env import ScriptedPolicy, ToolEnv
-from ..envs.registration import make_env
+from ..envs.registration import make_env, make_scoring_env, takes_option
+from ..envs.task import TaskSet
 from ..tools.errors import InputError
 from .encoding import Codec, TextCodec
 from .engines.base import InferenceEngine
@@ -148,14 +148,69 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def load_environment(
+@dataclass(frozen=True)
+class EnvironmentSetup:
+    """An environment as a person describes it: JSON-able where the person's options are.
+
+    Attributes:
+        env_id: Its id.
+        options: Its options.
+        limits: Bounds that differ from the environment's own.
+        tools: Timeouts and policies of tools, by function and setting.
+    """
+
+    env_id: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def make(self) -> ToolEnv:
+        """The environment.
+
+        Raises:
+            InputError: If the id, an option, a bound or a tool's setting is unknown.
+        """
+        env = make_env(self.env_id, **self.options)
+        known = [field.name for field in fields(env.limits)]
+        for name in self.limits:
+            if name not in known:
+                raise InputError(f"limits has no {name!r}; it has {', '.join(known)}")
+        env.limits = replace(env.limits, **self.limits)
+        for function, settings in self.tools.items():
+            env.configure_tool(function, settings)
+        return env
+
+    def scorer(self, tasks: TaskSet | None, reward: str | None = None) -> ToolEnv:
+        """The environment for rewards and scores alone (`make_scoring_env`).
+
+        Args:
+            tasks: The tasks of the episodes that are to be scored; None for an environment with its own.
+            reward: Takes the place of its reward.
+
+        Raises:
+            InputError: If there is no such reward, or as for `make`.
+        """
+        by_name = reward is not None and takes_option(self.env_id, "reward")
+        options = {**self.options, **({"reward": reward} if by_name else {})}
+        make = make_env if tasks is None else partial(make_scoring_env, tasks=tasks)
+        env = make(self.env_id, **options)
+        if reward is not None and not by_name:
+            env.reward_function = pick_reward(reward)
+        return env
+
+    def with_limits(self, **limits: Any) -> EnvironmentSetup:
+        """The same with these bounds."""
+        return replace(self, limits={**self.limits, **limits})
+
+
+def environment_setup(
     env_id: str,
     options: Mapping[str, Any],
     limits: Mapping[str, Any],
     texts: Sequence[str] | None = None,
     split: str | None = None,
-) -> ToolEnv:
-    """Makes an environment from what a person wrote.
+) -> EnvironmentSetup:
+    """Reads what a person wrote.
 
     Args:
         env_id: Its id.
@@ -166,27 +221,29 @@ def load_environment(
         split: Split to take where the environment knows splits and the options name none.
 
     Raises:
-        InputError: If a text is no `key=value`, or the id, an option, a bound or a tool's setting is unknown.
+        InputError: If a text is no `key=value`.
     """
-    arguments, bounds, settings = dict(options), dict(limits), []
+    arguments, bounds, tools = dict(options), dict(limits), dict[str, dict[str, Any]]()
     for key, value in map(_key_and_value, texts or ()):
         if key.startswith("tools."):
-            settings.append((key, value))
+            function, _, name = key.removeprefix("tools.").rpartition(".")
+            tools.setdefault(function, {})[name] = value
         else:
             (bounds if key.startswith("limits.") else arguments)[key.removeprefix("limits.")] = value
-    if split is not None and _takes_option(env_id, "split"):
+    if split is not None and takes_option(env_id, "split"):
         arguments.setdefault("split", split)
-    env = make_env(env_id, **arguments)
-    known = [field.name for field in fields(env.limits)]
-    for name in bounds:
-        if name not in known:
-            raise InputError(f"limits has no {name!r}; it has {', '.join(known)}")
-    env.limits = replace(env.limits, **bounds)
-    for key, value in settings:
-        _, _, rest = key.partition(".")
-        function, _, name = rest.rpartition(".")
-        env.configure_tool(function, {name: value})
-    return env
+    return EnvironmentSetup(env_id, arguments, bounds, tools)
+
+
+def load_environment(
+    env_id: str, options: Mapping[str, Any], limits: Mapping[str, Any], texts: Sequence[str] | None = None
+) -> ToolEnv:
+    """Makes an environment from what a person wrote: see `environment_setup`.
+
+    Raises:
+        InputError: If a text is no `key=value`, or the id, an option, a bound or a tool's setting is unknown.
+    """
+    return environment_setup(env_id, options, limits, texts).make()
 
 
 def _key_and_value(text: str) -> tuple[str, Any]:
@@ -197,16 +254,6 @@ def _key_and_value(text: str) -> tuple[str, Any]:
         return key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key, None if value in ("none", "null") else value
-
-
-def _takes_option(env_id: str, option: str) -> bool:
-    """Whether an environment's arguments include one of that name (False for an unknown id)."""
-    spec = gym.registry.get(env_id.rpartition(":")[2])
-    if spec is None or spec.entry_point is None:
-        return False
-    entry = spec.entry_point
-    creator = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-    return option in inspect.signature(creator).parameters
 
 
 def retrieval_recall(env: ToolEnv, wanted: bool | None, limit: int | None = None) -> dict[str, float]:

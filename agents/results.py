@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..tools.base import ToolStatus
-from .evaluation import EvaluationResult, Interval
+from .evaluation import EvaluationResult
+from .intervals import Interval
 from .trajectory import Outcome
 
 MISSED_SHOWN = 8
@@ -106,8 +107,13 @@ def _missed_table(result: EvaluationResult, shown: int) -> list[RenderableType]:
         table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=48)
     for record in missed[:shown]:
         cells = (record.task_id, record.reason, record.answer or "", " | ".join(record.gold), record.question)
-        table.add_row(*(Text(" ".join(cell.split())) for cell in cells))
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
     return [Text(title, style="bold"), table]
+
+
+def one_line(text: str) -> str:
+    """What a model wrote, on one line that any terminal can show: lone surrogates become question marks."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def _with_interval(value: float, interval: Interval) -> str:

@@ -272,6 +272,7 @@ class _Rollout:
     def finish(self, play: _Play, reward: float, info: dict[str, Any]) -> None:
         """Records how the episode ended."""
         outcome, episode = play.outcome, play.env.episode
+        outcome.episode = episode
         outcome.reward, outcome.score = float(reward), float(info["score"])
         outcome.reward_terms = dict(info["reward_terms"])
         outcome.stop_reason = StopReason(info["stop_reason"])

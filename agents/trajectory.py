@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import chain
 from typing import NamedTuple
 
-from ..envs.episode import StopReason
+from ..envs.episode import Episode, StopReason
 
 
 class Role(StrEnum):
@@ -80,6 +80,8 @@ class Outcome:
         tool_seconds: Time spent in `env.step`.
         seconds: Wall time from reset to end.
         error: For failed episodes, what happened.
+        compared: Whether it counts among its group; False for one that a trainer's stop rule leaves out.
+        episode: The record of the episode; None for one that failed.
     """
 
     episode_id: str
@@ -99,6 +101,8 @@ class Outcome:
     tool_seconds: float = 0.0
     seconds: float = 0.0
     error: str = ""
+    compared: bool = True
+    episode: Episode | None = field(default=None, repr=False, compare=False)
 
     @property
     def failed(self) -> bool:

@@ -18,7 +18,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ..agents.evaluation import EvaluationResult, wilson_interval
+from ..agents.evaluation import EvaluationResult
+from ..agents.intervals import wilson_interval
 from ..trainers.display import PlainDisplay
 from ..trainers.loop import choose_device, train
 from ..trainers.policy import load_policy

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..agents.evaluation import Interval, bootstrap_interval
+from ..agents.intervals import Interval, bootstrap_interval
 from ..envs.sources import read_rows
 from ..tools.errors import InputError
 from ..tools.retrievers.base import Retriever

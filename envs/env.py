@@ -10,7 +10,7 @@ from gymnasium.error import ResetNeeded
 
 from ..tools.adapters import ToolLike, as_tool
 from ..tools.arguments import DEEPEST, nests_too_deeply
-from ..tools.base import FunctionSchema, Tool, ToolCall, ToolCall, ToolResult, ToolStatus
+from ..tools.base import FunctionSchema, Tool, ToolCall, ToolResult, ToolStatus
 from ..tools.errors import InputError
 from ..tools.output import MINIMUM_CAP, clean_text, keep_ends
 from ..tools.runtime import ToolRuntime
@@ -126,6 +126,17 @@ class ToolEnv(StatefulEnv):
         from .rewards import exact_match
 
         return float(exact_match(episode.answer or "", episode.task.answers))
+
+    @classmethod
+    def scoring_options(cls, tasks: TaskSet) -> dict[str, Any]:
+        """Options that differ where the environment is asked for rewards and scores alone (`make_scoring_env`).
+
+        An environment whose tools search something large names the options that spare it.
+
+        Args:
+            tasks: The tasks of the episodes that are to be scored.
+        """
+        return {"tasks": tasks}
 
     def assess(self, episode: Episode) -> tuple[RewardResult, float]:
         """Reward and score of an episode that has ended, whoever played it: `step` says the same at the end.

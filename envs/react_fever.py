@@ -13,14 +13,14 @@ from .choices import commonest_share, pick_format
 from .claims import NOT_ENOUGH_INFO, WorldClaims, claim_answer, pages_of_claims
 from .env import LimitsChoice, ScriptedPolicy, ToolEnv
 from .formats.base import ActionFormat, PromptStyle
-from .react_pages import make_pages
+from .react_pages import empty_pages, make_pages
 from .react_paper import FEVER_ROWS, POSITION, Subset, choose_subset
 from .react_policies import ChainPolicy, PagePolicy, chain_or_pages
 from .react_qa import turn_limits
 from .reward import RewardFunction
 from .rewards.react import FEVER_LABELS
 from .sources import TaskSource, load_tasks
-from .task import Task
+from .task import Task, TaskSet
 from .world import World, shared_world
 
 if TYPE_CHECKING:
@@ -149,6 +149,11 @@ class ReActFeverEnv(ToolEnv):
     def _worded_task(self, row: Mapping[str, Any], default_id: str) -> Task:
         task = self.task_from_row(row, default_id)
         return replace(task, question=self._wording.format(claim=task.question))
+
+    @classmethod
+    def scoring_options(cls, tasks: TaskSet) -> dict[str, Any]:
+        """No pages are read."""
+        return {"tasks": tasks, "corpus": empty_pages(), "subset": "all"}
 
     def oracle(self) -> ScriptedPolicy:
         """Reads what the pages say of a generated claim, or opens the evidence's pages and gives the true label."""

@@ -47,6 +47,13 @@ def make_pages(
     return PageStore.from_corpus(corpus)
 
 
+def empty_pages() -> PageStore:
+    """A store for an environment whose pages nobody will read."""
+    from ..tools import PageStore
+
+    return PageStore({"nothing": "There is nothing here."})
+
+
 @lru_cache(maxsize=4)
 def pages_of_world(world: World) -> PageStore:
     """One page a person, with all facts, made once per process and world."""

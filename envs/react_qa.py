@@ -11,14 +11,14 @@ from .choices import commonest_share, pick_format
 from .env import LimitsChoice, ScriptedPolicy, ToolEnv
 from .episode import Limits
 from .formats.base import ActionFormat, PromptStyle
-from .react_pages import make_pages, pages_of_world
+from .react_pages import empty_pages, make_pages, pages_of_world
 from .react_paper import HOTPOTQA_ROWS, POSITION, Subset, choose_subset
 from .react_policies import ChainPolicy, PagePolicy, chain_or_pages
 from .reward import RewardFunction
 from .search_policies import true_answer
 from .search_qa import SearchQAEnv
 from .sources import TaskSource, load_tasks
-from .task import Task
+from .task import Task, TaskSet
 from .world import World, shared_world
 
 if TYPE_CHECKING:
@@ -100,6 +100,11 @@ class ReActQAEnv(ToolEnv):
         if POSITION not in row:
             return task
         return replace(task, metadata={**task.metadata, POSITION: row[POSITION]})
+
+    @classmethod
+    def scoring_options(cls, tasks: TaskSet) -> dict[str, Any]:
+        """No pages are read."""
+        return {"tasks": tasks, "corpus": empty_pages(), "subset": "all"}
 
     def oracle(self) -> ScriptedPolicy:
         """Opens the page of every person or supporting title in turn, looks up what the page's head does not show."""

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from ..tools.errors import InputError
 
 if TYPE_CHECKING:
     from .env import ToolEnv
+    from .task import TaskSet
 
 EntryPoint = str | Callable[..., "ToolEnv"]
 """A class (or function) that makes the environment, or `module:Name` to import it only when it is made."""
@@ -92,8 +94,44 @@ def make_env(id: str, **options: Any) -> ToolEnv:
         InputError: If the id or an option is unknown (near misses are named), the module does not exist, or the
             environment is no `ToolEnv`.
     """
-    from .env import ToolEnv
+    spec, creator = _find(id)
+    _check_options(spec.id, creator, options)
+    return _create(spec, creator, {**spec.kwargs, **options})
 
+
+def make_scoring_env(id: str, tasks: TaskSet, **options: Any) -> ToolEnv:
+    """Makes an environment that is asked for rewards and scores alone (`ToolEnv.assess`).
+
+    Where the environment says how (`ToolEnv.scoring_options`) and names these options among its arguments, it does
+    without its own tasks and without what its tools search; otherwise it is made whole.
+
+    Args:
+        id: As for `make_env`.
+        tasks: The tasks of the episodes that are to be scored.
+        **options: Arguments of the environment.
+
+    Raises:
+        InputError: As for `make_env`.
+    """
+    spec, creator = _find(id)
+    _check_options(spec.id, creator, options)
+    say = getattr(creator, "scoring_options", None)
+    changed = {} if say is None else say(tasks)
+    whole = not all(_takes(creator, option) for option in changed)
+    return _create(spec, creator, {**spec.kwargs, **options, **({} if whole else changed)})
+
+
+def takes_option(id: str, option: str) -> bool:
+    """Whether an environment names an argument of that name.
+
+    Raises:
+        InputError: If the id is unknown.
+    """
+    return _takes(_find(id)[1], option)
+
+
+def _find(id: str) -> tuple[EnvSpec, Callable[..., Any]]:
+    """The registered environment of an id, and what makes it."""
     module, _, name = id.rpartition(":")
     if module:
         _import(module, id)
@@ -101,15 +139,23 @@ def make_env(id: str, **options: Any) -> ToolEnv:
     if spec is None:
         raise InputError(f"there is no environment {name!r}{_suggest(name, environment_ids())}")
     entry_point: Any = spec.entry_point
-    creator = gym.envs.registration.load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-    _check_options(name, creator, options)
+    return spec, gym.envs.registration.load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+
+
+def _create(spec: EnvSpec, creator: Callable[..., Any], options: dict[str, Any]) -> ToolEnv:
+    from .env import ToolEnv
+
     # Made here and not by gymnasium.make, which copies deeply what was registered: task sets, corpora, indexes.
-    env: Any = creator(**{**spec.kwargs, **options})
+    env: Any = creator(**options)
     if not isinstance(env, ToolEnv):
-        raise InputError(f"{name!r} is a {type(env).__name__}, no ToolEnv; make it with gymnasium.make")
+        raise InputError(f"{spec.id!r} is a {type(env).__name__}, no ToolEnv; make it with gymnasium.make")
     env.spec = copy.copy(spec)
-    env.spec.kwargs = {**spec.kwargs, **options}
+    env.spec.kwargs = options
     return env
+
+
+def _takes(creator: Callable[..., Any], option: str) -> bool:
+    return option in inspect.signature(creator).parameters
 
 
 def _check_entry_point(id: str, entry_point: object) -> None:

@@ -121,6 +121,12 @@ class SearchQAEnv(ToolEnv):
             metadata["gold_passages"] = list(row["supporting_pids"])
         return Task(task_id, str(row["question"]), tuple(map(str, answers)), metadata)
 
+    @classmethod
+    def scoring_options(cls, tasks: TaskSet) -> dict[str, Any]:
+        """No corpus is read, and answers that were exchanged stay as they are."""
+        nothing = {"corpus": None, "retriever": None, "empty_corpus": True}
+        return {"tasks": tasks, "shuffle_answers": None, **nothing}
+
     def oracle(self) -> ScriptedPolicy:
         """Searches what the task needs, hop by hop where the hops are known, and gives the true answer."""
         return self._policy(knows=True)

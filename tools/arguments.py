@@ -88,10 +88,10 @@ def nests_too_deeply(arguments: object) -> bool:
 
     Whoever copies, pickles or writes down such arguments goes as deep, and Python stops at some depth.
     """
-    level = [arguments]
+    level: list[Any] = [arguments]
     for _ in range(DEEPEST):
         inner = [one.values() if isinstance(one, Mapping) else one for one in level]
-        level = [item for items in inner for item in items if isinstance(item, dict | list | tuple | Mapping)]
+        level = [item for items in inner for item in items if isinstance(item, list | tuple | Mapping)]
         if not level:
             return False
     return True

@@ -61,7 +61,7 @@ class RecordedTool(Tool):
         self.tape, self.tool, self._identity = tape, tool, identity
         self.max_output_characters = tool.max_output_characters
         self.draws = tool.draws
-        self._has_state: bool | None = None
+        self._state = _State(identity)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -77,33 +77,40 @@ class RecordedTool(Tool):
         (functions,) = self.tape.play([request], lambda _: [[asdict(one) for one in self.tool.functions]])
         return tuple(FunctionSchema(**one) for one in functions)
 
-    @property
-    def has_state(self) -> bool:
-        """Whether its sessions have state.
-
-        The cassette says so; where it does not and may record, a session of the inner tool is opened to see.
-        """
-        if self._has_state is None:
-            request = {"tool": self.identity, "sessions": "state"}
-            self._has_state = self.tape.has(request)
-            if not self._has_state and not self.tape.replays:
-                session = self.tool.open()
-                session.close()
-                self._has_state = not isinstance(session, StatelessSession)
-                if self._has_state:
-                    self.tape.note(request, True)
-        return self._has_state
-
     def over(self, tool: Tool) -> Self:
         """The same with another inner tool of the same kind, such as the board of another puzzle."""
-        self._has_state = self.has_state
         twin = copy.copy(self)
         twin.tool, twin._identity = tool, partial(identity_of, tool)
         return twin
 
     def open(self, seed: int = 0) -> ToolSession:
         """A session; one of the inner tool is opened when a call has to go out."""
-        return _StatefulSession(self, seed) if self.has_state else _StatelessSession(self, seed)
+        return _RecordedSession(self, seed)
+
+    def has_state(self, request: Mapping[str, Any]) -> bool:
+        """Whether its sessions have state.
+
+        A cassette says so of those that have. Where it says nothing, has no recording of a call without state, and may
+        record, a session of the inner tool is opened to see.
+
+        Args:
+            request: What names a call of a session without state.
+        """
+        state, tape = self._state, self.tape
+        if state.there is None:
+            note = {"tool": state.identity(), "sessions": "state"}
+            if tape.has(note):
+                state.there = True
+            elif tape.replays or tape.has(request):
+                state.there = False
+            else:
+                session = self.tool.open()
+                session.close()
+                there = not isinstance(session, StatelessSession)
+                if there:
+                    tape.note(note, True)
+                state.there = there
+        return state.there
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Sets the inner tool's `timeout` and fields of its `policy`: a recorded answer needs neither."""
@@ -121,19 +128,17 @@ class RecordedTool(Tool):
         return request
 
 
-class _StatelessSession(StatelessSession):
-    def __init__(self, tool: RecordedTool, seed: int) -> None:
-        self._tool, self._seed = tool, seed
+@dataclass
+class _State:
+    """Whether the sessions of a kind of tool have state, once that is known.
 
-    def call(self, call: ToolCall) -> ToolResult:
-        tool = self._tool
+    Attributes:
+        identity: The name under which a cassette has it.
+        there: Whether they have.
+    """
 
-        def ask(positions: list[int]) -> list[Any]:
-            with ToolRuntime([tool.tool], self._seed) as runtime:
-                return [asdict(runtime.call(call))]
-
-        (response,) = tool.tape.play([tool.request(call, self._seed)], ask)
-        return _result(response)
+    identity: Callable[[], Mapping[str, Any]]
+    there: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -153,11 +158,11 @@ class _Made:
     lost: bool
 
 
-class _StatefulSession(ToolSession):
-    """A session that is the list of its calls.
+class _RecordedSession(ToolSession):
+    """A session that is the list of its calls; one without state forgets them.
 
-    A call's request names the request before it, and so all that led to the state. The inner session is opened when a
-    call has to go out, and the calls that it has not seen yet are made in it first.
+    Where there is state, a call's request names the request before it, and so all that led to the state. The inner
+    session is opened when a call has to go out, and the calls that it has not seen yet are made in it first.
     """
 
     def __init__(self, tool: RecordedTool, seed: int) -> None:
@@ -174,13 +179,28 @@ class _StatefulSession(ToolSession):
         Raises:
             ChangedAnswer: If an earlier call had to be made again in the inner session, and gave something else.
         """
+        request = self._tool.request(call, self._seed)
+        play = self._play_with_state if self._tool.has_state(request) else self._play
+        response = play(call, request)
+        return ToolResult(**{**response, "status": ToolStatus(response["status"])})
+
+    def _play(self, call: ToolCall, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        def ask(positions: list[int]) -> list[Any]:
+            with ToolRuntime([self._tool.tool], self._seed) as runtime:
+                return [asdict(runtime.call(call))]
+
+        (response,) = self._tool.tape.play([request], ask)
+        played: Mapping[str, Any] = response
+        return played
+
+    def _play_with_state(self, call: ToolCall, request: Mapping[str, Any]) -> Mapping[str, Any]:
         tape, answers = self._tool.tape, list[Any]()
 
         def ask(positions: list[int]) -> list[Any]:
             answers.append(asdict(self._prepared().call(call)))
             return answers
 
-        request = {**self._tool.request(call, self._seed), "after": self._last}
+        request = {**request, "after": self._last}
         try:
             (response,) = tape.play([request], ask)
             digest = _digest(response)
@@ -195,11 +215,12 @@ class _StatefulSession(ToolSession):
         self._last = request_key(request)
         if answers and self._inner is not None:
             self._seen = len(self._made)
-        return _result(response)
+        played: Mapping[str, Any] = response
+        return played
 
     def fork(self) -> ToolSession:
         """A session with the same calls behind it; the inner one, if there is one, is forked."""
-        twin = _StatefulSession(self._tool, self._seed)
+        twin = _RecordedSession(self._tool, self._seed)
         twin._made, twin._last = list(self._made), self._last
         if self._inner is not None:
             twin._inner, twin._seen = self._inner.fork(), self._seen
@@ -240,10 +261,6 @@ class _StatefulSession(ToolSession):
                 )
             self._seen = number
         return self._inner
-
-
-def _result(response: Mapping[str, Any]) -> ToolResult:
-    return ToolResult(**{**response, "status": ToolStatus(response["status"])})
 
 
 def _digest(response: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..agents.engines.base import SamplingParams
+from ..agents.group_rewards import apply_group_reward
 from ..agents.rollout import AllEpisodesFailed, EpisodeRequest, Rollout, random_seed, rollout
 from ..agents.trajectory import Outcome, Trajectory
 from ..envs.episode import StopReason
@@ -66,6 +67,7 @@ class GrpoStage:
         self.trajectories = played.trajectories
         watch.lap("generate")
 
+        self._judge_groups()
         metrics = rollout_metrics(played)
         metrics |= self._assign_advantages(step)
         rows = self._rows()
@@ -142,6 +144,13 @@ class GrpoStage:
         )
 
     # Credit ----------------------------------------------------------------------------------------------------
+
+    def _judge_groups(self) -> None:
+        """Lets a reward that sees whole groups judge them; dropped episodes belong to none."""
+        outcomes = {row.outcome.episode_id: row.outcome for row in self.trajectories}
+        for outcome in outcomes.values():
+            outcome.compared = self._rule(outcome) != "drop"
+        apply_group_reward(self.env.reward_function, outcomes.values())
 
     def _assign_advantages(self, step: int) -> dict[str, float]:
         """Compares the episodes of each group and writes the advantage on every row.

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from ..agents.stored_episodes import with_whole_groups
 from ..tools.errors import InputError
 from .checkpoint import latest_checkpoint, save_checkpoint
 from .cold_start import ColdStartStage, demonstrator
@@ -21,7 +22,7 @@ from .grpo import GrpoStage
 from .policy import load_policy, make_policy
 from .progress import Observer, Silent
 from .recipe import ColdStart, Evaluate, Grpo, Recipe, StageBase
-from .run import Run, make_environment
+from .run import Run, make_environment, open_cassette
 from .run_folder import RunFolder
 
 
@@ -90,8 +91,9 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False, observer: Obser
                 _log(run, settings.name, done, metrics, board)
                 new_rows = step == 0 or isinstance(stage, GrpoStage)  # demonstrations stay the same
                 if new_rows and (step % recipe.trajectories_every == 0 or done == settings.steps):
-                    stored = stage.trajectories[: recipe.trajectories_stored]
-                    run.folder.write_trajectories(settings.name, done, stored, run.codec)
+                    rows, count = stage.trajectories, recipe.trajectories_stored
+                    run.folder.write_trajectories(settings.name, done, rows[:count], run.codec)
+                    run.folder.write_episodes(settings.name, done, with_whole_groups(rows, count))
                 if _due(done, settings.evaluate_every, settings.steps):
                     _evaluate(run, settings, done, board)
                 if _due(done, recipe.checkpoint_every, settings.steps):
@@ -116,15 +118,17 @@ def _begin(recipe: Recipe, folder: Path, resume: bool, observer: Observer) -> tu
             env = make_environment(recipe, stage.environment_options)
             if isinstance(stage, ColdStart):
                 demonstrator(env, stage, seed=0)
-        policy = make_policy(recipe, make_environment(recipe, recipe.stage[0].environment_options))
-        return Run(recipe, RunFolder.create(folder, recipe), policy, device, observer), None
+        cassette = open_cassette(recipe)
+        policy = make_policy(recipe, make_environment(recipe, recipe.stage[0].environment_options, cassette))
+        return Run(recipe, RunFolder.create(folder, recipe), policy, device, observer, cassette=cassette), None
     run_folder = RunFolder.open(folder)
     checkpoint = latest_checkpoint(run_folder.path)
     counters = checkpoint.counters
     run_folder.truncate_after(counters.stage_steps, set(counters.stage_steps))
     observer.message(f"resuming from {checkpoint.folder.name}, {counters.seconds:.0f} s into the run")
     policy = load_policy(checkpoint.folder, recipe.chat)
-    return Run(recipe, run_folder, policy, device, observer, counters), checkpoint.learner
+    cassette = open_cassette(recipe)
+    return Run(recipe, run_folder, policy, device, observer, counters, cassette), checkpoint.learner
 
 
 def _make_stage(run: Run, settings: ColdStart | Grpo) -> ColdStartStage | GrpoStage:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..envs.episode import Limits, StopReason
+from ..tools.cassettes import Mode
 from ..tools.errors import InputError
 from ..tools.policy import ToolPolicy, changed_policy
 
@@ -171,14 +172,18 @@ class Recipe(_Strict):
         default_factory=dict,
         description="By function: the tool's timeout and any field of its ToolPolicy, over all episodes.",
     )
+    cassette: str | None = Field(None, description="File in which the tools' traffic is recorded, or found again.")
+    cassette_mode: Mode = Field(
+        "auto", description="replay calls no tool; auto records what is missing; record asks everything anew."
+    )
     concurrency: int = Field(64, ge=1, description="Episodes in progress at once.")
     workers: int = Field(8, ge=1, description="Threads that step environments.")
     schedule: Literal["fast", "deterministic"] = "fast"
     evaluation: Evaluation = Evaluation()
     checkpoint_every: int = Field(20, ge=1)
     checkpoints_kept: int = Field(2, ge=1)
-    trajectories_every: int = Field(10, ge=1, description="Steps between stored trajectories.")
-    trajectories_stored: int = Field(16, ge=0, description="Episodes stored each time.")
+    trajectories_every: int = Field(10, ge=1, description="Steps between stored trajectories and episodes.")
+    trajectories_stored: int = Field(16, ge=0, description="Rows stored each time; of episodes, their whole groups.")
     stage: list[Stage] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from ..agents.evaluation import EvaluationResult, evaluate
 from ..envs.env import ToolEnv
 from ..envs.episode import Limits
 from ..envs.registration import make_env
+from ..tools.cassettes import Cassette
 from ..tools.errors import InputError
 from .batching import TrainingRow
 from .learner import Learner
@@ -69,6 +70,7 @@ class Run:
         device: `cpu` or `cuda`.
         observer: Who watches.
         counters: Where the run stands.
+        cassette: Where the tools' traffic is recorded or found, if anywhere.
     """
 
     recipe: Recipe
@@ -77,6 +79,7 @@ class Run:
     device: str
     observer: Observer
     counters: Counters = field(default_factory=Counters)
+    cassette: Cassette | None = None
     _engine: InferenceEngine | None = None
     _engine_version: int = -1
 
@@ -87,7 +90,7 @@ class Run:
 
     def environment(self, stage: StageBase | None = None) -> ToolEnv:
         """The training environment, with a stage's own options."""
-        return make_environment(self.recipe, stage.environment_options if stage else {})
+        return make_environment(self.recipe, stage.environment_options if stage else {}, self.cassette)
 
     def engine(self) -> InferenceEngine:
         """The inference engine, holding the current weights."""
@@ -155,7 +158,7 @@ class Run:
     def evaluate(self, stage: StageBase) -> EvaluationResult:
         """Plays held-out tasks with the current weights."""
         settings = self.recipe.evaluation
-        held_out = make_environment(self.recipe, {**stage.environment_options, **settings.options})
+        held_out = make_environment(self.recipe, {**stage.environment_options, **settings.options}, self.cassette)
         return evaluate(
             self.engine(),
             self.codec,
@@ -175,12 +178,22 @@ class Run:
             self._engine = None
 
 
-def make_environment(recipe: Recipe, options: Mapping[str, Any]) -> ToolEnv:
+def open_cassette(recipe: Recipe) -> Cassette | None:
+    """The cassette that a recipe names, if any: one for all environments of a run.
+
+    Raises:
+        InputError: If it cannot be read, or is to be replayed and is not there.
+    """
+    return None if recipe.cassette is None else Cassette(recipe.cassette, recipe.cassette_mode)
+
+
+def make_environment(recipe: Recipe, options: Mapping[str, Any], cassette: Cassette | None = None) -> ToolEnv:
     """The recipe's environment.
 
     Args:
         recipe: Names it.
         options: Override the run's own options (a stage's, or those of the evaluation).
+        cassette: Where the tools' traffic is recorded or found.
 
     Raises:
         InputError: If the environment lacks a tool, an option or a limit that the recipe names.
@@ -191,6 +204,8 @@ def make_environment(recipe: Recipe, options: Mapping[str, Any]) -> ToolEnv:
         env.limits = Limits(**{**known, **recipe.limits})
     for function, settings in recipe.tools.items():
         env.configure_tool(function, settings)
+    if cassette is not None:
+        env.record(cassette)
     return env
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import tomli_w
 
 from ..agents.encoding import Codec
-from ..agents.trajectory import Trajectory
+from ..agents.stored_episodes import StoredEpisode, read_episodes, write_episodes
+from ..agents.trajectory import Outcome, Trajectory
 from ..tools.errors import InputError
 from .recipe import Recipe, load_recipe
 
@@ -24,7 +25,7 @@ PACKAGES = ("toolgym", "torch", "transformers", "vllm", "gymnasium", "numpy", "b
 
 
 class RunFolder:
-    """A run's folder: `recipe.toml`, `versions.json`, `metrics.jsonl`, `trajectories/`, `checkpoints/`, `eval/`.
+    """A run's folder: recipe, versions, metrics, trajectories, episodes, checkpoints, evaluations.
 
     Args:
         path: The folder.
@@ -36,6 +37,11 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    @property
+    def exists(self) -> bool:
+        """Whether a run is there."""
+        return (self.path / "recipe.toml").is_file()
+
     @classmethod
     def create(cls, path: str | Path, recipe: Recipe) -> RunFolder:
         """Makes a new run's folder.
@@ -44,12 +50,12 @@ class RunFolder:
             InputError: If a run is there already.
         """
         run = cls(path)
-        if (run.path / "recipe.toml").exists():
+        if run.exists:
             raise InputError(
                 f"{run.path}: a run is there already; continue it with --resume {run.path}, "
                 "give another --name, or replace it with --overwrite"
             )
-        for folder in (run.trajectories, run.checkpoints, run.evaluations):
+        for folder in (run.trajectories, run.episodes, run.checkpoints, run.evaluations):
             folder.mkdir(parents=True, exist_ok=True)
         run.write_text("recipe.toml", tomli_w.dumps(_without_none(recipe.model_dump(mode="json"))))
         run.write_text("versions.json", json.dumps(versions(), indent=2) + "\n")
@@ -63,7 +69,7 @@ class RunFolder:
             InputError: If there is none.
         """
         run = cls(path)
-        if not (run.path / "recipe.toml").is_file():
+        if not run.exists:
             raise InputError(f"{path}: no run is there (no recipe.toml); runs lie under runs/NAME")
         return run
 
@@ -71,6 +77,11 @@ class RunFolder:
     def trajectories(self) -> Path:
         """Stored trajectories: `STAGE-STEP.jsonl.gz`, one row a line."""
         return self.path / "trajectories"
+
+    @property
+    def episodes(self) -> Path:
+        """Stored episodes: `STAGE-STEP.jsonl.gz`, one a line (`toolgym replay` scores them again)."""
+        return self.path / "episodes"
 
     @property
     def checkpoints(self) -> Path:
@@ -100,16 +111,24 @@ class RunFolder:
 
     def read_trajectories(self) -> Iterator[dict[str, Any]]:
         """All stored rows (see `trajectory_record`), in the order of the stages and their steps."""
+        for path in self._in_order(self.trajectories):
+            with gzip.open(path, "rt", encoding="utf-8") as lines:
+                for line in lines:
+                    yield json.loads(line)
+
+    def read_episodes(self) -> Iterator[StoredEpisode]:
+        """All stored episodes, in the order of the stages and their steps; none where a run has stored none."""
+        return read_episodes(self._in_order(self.episodes))
+
+    def _in_order(self, folder: Path) -> list[Path]:
+        """The files of a folder, in the order of the stages and their steps."""
         order = {stage.name: position for position, stage in enumerate(self.recipe().stage)}
 
         def place(path: Path) -> tuple[int, str, int]:
             stage, _, step = path.name.removesuffix(".jsonl.gz").rpartition("-")
             return order.get(stage, len(order)), stage, int(step)
 
-        for path in sorted(self.trajectories.glob("*.jsonl.gz"), key=place):
-            with gzip.open(path, "rt", encoding="utf-8") as lines:
-                for line in lines:
-                    yield json.loads(line)
+        return sorted(folder.glob("*.jsonl.gz"), key=place)
 
     # Writing ---------------------------------------------------------------------------------------------------
 
@@ -137,6 +156,10 @@ class RunFolder:
             for row in rows:
                 file.write(json.dumps({"stage": stage, "step": step, **trajectory_record(row, codec)}) + "\n")
 
+    def write_episodes(self, stage: str, step: int, outcomes: Iterable[Outcome]) -> None:
+        """Stores episodes."""
+        write_episodes(self.episodes / f"{stage}-{step:06d}.jsonl.gz", stage, step, outcomes)
+
     def truncate_after(self, steps: Mapping[str, int], running: set[str]) -> None:
         """Forgets what was logged after a checkpoint.
 
@@ -146,8 +169,8 @@ class RunFolder:
         """
         kept = [line for line in self.metrics() if line["stage"] in running and line["step"] <= steps[line["stage"]]]
         self.write_text("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
-        for folder in (self.trajectories, self.evaluations):
-            for path in folder.iterdir():
+        for folder in (self.trajectories, self.episodes, self.evaluations):
+            for path in folder.glob("*"):
                 stage, _, rest = path.name.rpartition("-")
                 if stage not in running or int(rest.split(".")[0]) > steps[stage]:
                     path.unlink()

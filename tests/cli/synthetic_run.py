@@ -4,7 +4,7 @@ import math
 import random
 from pathlib import Path
 
-from toolgym.agents.evaluation import wilson_interval
+from toolgym.agents.intervals import wilson_interval
 from toolgym.agents.trajectory import Outcome, Role, Segment, Trajectory
 from toolgym.envs.episode import StopReason
 from toolgym.trainers.recipe import load_recipe

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from toolgym.agents.evaluation import bootstrap_interval, evaluate, mean_interval, wilson_interval
+from toolgym.agents.evaluation import evaluate
+from toolgym.agents.intervals import bootstrap_interval, mean_interval, wilson_interval
 from toolgym.tools.errors import InputError
 
 SEARCH = "toolgym/SearchQA-v0"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import subprocess
@@ -10,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import pytest
 from gymnasium.error import ResetNeeded
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +18,7 @@ import toolgym
 from toolgym.envs import Action, Limits, StopReason, Task, TaskSet, ToolEnv
 from toolgym.envs.puzzles.base import PuzzleEnv
 from toolgym.envs.puzzles.board import BoardTool, illegal
-from toolgym.envs.registration import ENTRY_POINTS
+from toolgym.envs.registration import ENTRY_POINTS, takes_option
 from toolgym.tools import Cassette, InputError, ToolResult, ToolStatus, tool
 
 IDS = sorted(ENTRY_POINTS)
@@ -121,8 +119,7 @@ HERE = {"Pegs": PegsEnv, "Hungry": Hungry}
 def make(env_id: str, isolation: str, **options: Any) -> ToolEnv:
     if env_id in HERE:
         return HERE[env_id](**options)
-    creator = gymnasium.envs.registration.load_env_creator(gymnasium.registry[env_id].entry_point)
-    if "isolation" in inspect.signature(creator).parameters:
+    if takes_option(env_id, "isolation"):
         options["isolation"] = isolation
     return toolgym.make_env(env_id, **options)
 

@@ -17,6 +17,7 @@ from toolgym.tools import (
     McpTools,
     PageStore,
     PythonTool,
+    StatelessSession,
     Tool,
     ToolCall,
     ToolPolicy,
@@ -82,7 +83,7 @@ class Unreachable(Adder):
     """Of the same name and functions, but no session of it can be opened."""
 
     def open(self, seed=0):
-        raise AssertionError("a replay opens nothing")
+        raise ToolUnavailable("nobody is there")
 
 
 def recorded(path, inner, mode="auto"):
@@ -138,6 +139,44 @@ def test_stateless_recordings_are_as_they_were(tmp_path):
     path.write_text(json.dumps({**entry, "response": {**response, **more}}) + "\n")
     wrapped = Cassette(path, "replay").wrap(double, "doubler")
     assert ToolRuntime([wrapped]).call(ToolCall("double", {"number": 4})).output == "8"
+
+
+def test_what_is_recorded_needs_no_tool_in_any_mode(tmp_path):
+    """A tool that cannot be opened, with and without state, in mode `auto`."""
+    path = tmp_path / "tape.jsonl"
+    with ToolRuntime([recorded(path, Adder())]) as runtime:
+        add(runtime, 1, 2)
+    with ToolRuntime([recorded(path, Unreachable())]) as runtime:
+        assert add(runtime, 1, 2) == ["1", "3"]
+        with pytest.raises(ToolUnavailable):
+            add(runtime, 3)
+
+    class Stateless(Adder):
+        reachable = True
+
+        def open(self, seed=0):
+            if not self.reachable:
+                raise ToolUnavailable("gone")
+            return _Stateless()
+
+    class _Stateless(StatelessSession):
+        def call(self, call):
+            return ToolResult(ToolStatus.OK, str(call.arguments["number"]))
+
+    inner = Stateless()
+    with ToolRuntime([Cassette(path).wrap(inner, "stateless")]) as runtime:
+        add(runtime, 1, 2)
+    inner.reachable = False
+    for mode in ("auto", "replay"):
+        with ToolRuntime([Cassette(path, mode).wrap(inner, "stateless")]) as runtime:
+            assert add(runtime, 2, 1) == ["2", "1"]
+            snapshot, fork = runtime.snapshot(), runtime.fork()
+            fork.restore(snapshot)
+            assert add(fork, 2) == ["2"]
+            for _ in range(2):
+                with pytest.raises(ToolUnavailable):
+                    add(fork, 3)
+            fork.close()
 
 
 def test_a_miss_after_hits_makes_the_earlier_calls_first(tmp_path):
@@ -275,16 +314,18 @@ def test_threads_that_begin_alike(tmp_path):
 
 def test_when_another_process_was_first_its_answer_counts(tmp_path):
     path, same, other = tmp_path / "tape.jsonl", Adder(), Adder(start=100)
-    with (
-        ToolRuntime([recorded(path, Adder())]) as first,
-        ToolRuntime([recorded(path, same)]) as second,
-        ToolRuntime([recorded(path, other)]) as third,
-    ):
-        add(first, 1)
-        assert add(second, 1, 2) == ["1", "3"] and same.log == [1, 2]
-        assert add(third, 1) == ["1"] and other.log == [1]  # it said 101
+    second, third = recorded(path, same), recorded(path, other)  # each with the file as it was when it was read
+    for wrapped in (second, third):
+        with ToolRuntime([wrapped]) as runtime:
+            add(runtime, 9)
+    with ToolRuntime([recorded(path, Adder())]) as runtime:
+        add(runtime, 1)
+    with ToolRuntime([second]) as runtime:
+        assert add(runtime, 1, 2) == ["1", "3"] and same.log == [9, 1, 2]
+    with ToolRuntime([third]) as runtime:
+        assert add(runtime, 1) == ["1"] and other.log == [1]  # it said 101
         with pytest.raises(ChangedAnswer):
-            add(third, 5)
+            add(runtime, 5)
 
 
 OPERATIONS = st.lists(

@@ -85,6 +85,7 @@ def test_a_whole_run_leaves_what_it_promises(letters_recipe, tmp_path) -> None:
     summary = train(recipe, tmp_path / "run")
     assert sorted(path.name for path in summary.folder.iterdir() if path.suffix != ".html") == [
         "checkpoints",
+        "episodes",
         "eval",
         "metrics.jsonl",
         "recipe.toml",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+
 import toolgym
 from toolgym.envs.env import ToolEnv
-from toolgym.envs.episode import ParsedAction, RewardResult, StopReason
+from toolgym.envs.episode import Limits, ParsedAction, RewardResult, StopReason
 from toolgym.envs.formats.base import ActionFormat
 from toolgym.envs.reward import RewardFunction
 from toolgym.envs.search_qa import SearchQAEnv
 from toolgym.envs.task import Task, TaskSet
+from toolgym.tools.base import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
 
 
 class WholeText(ActionFormat):
@@ -97,10 +100,91 @@ class DenseSearch(SearchQAEnv):
         super().__init__(**options, reward=reward)
 
 
+class Asking(WholeText):
+    """Whatever the agent writes is a question, to one tool or the other; in the last turn, its answer."""
+
+    name = "asking"
+
+    def parse(self, action, functions=()):
+        name = "rumour" if len(action) % 2 else "notebook"
+        return ParsedAction(str(action), calls=(ToolCall(name, {"text": str(action)}),))
+
+    def parse_final(self, action, functions=()):
+        return ParsedAction(str(action), answer=str(action))
+
+    def render(self, calls, results, cut=None):
+        return f" [{' '.join(result.output for result in results)}] "
+
+
+class Rumour(Tool):
+    """Says something else every time, and cannot be reached once `reachable` is False."""
+
+    name, timeout, reachable = "rumour", None, True
+
+    @property
+    def functions(self):
+        parameters = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+        return (FunctionSchema(self.name, "Says something.", parameters),)
+
+    def open(self, seed=0):
+        if not Rumour.reachable:
+            raise AssertionError("nobody may ask")
+        return RumourSession()
+
+
+class RumourSession(StatelessSession):
+    def call(self, call):
+        return ToolResult(ToolStatus.OK, uuid.uuid4().hex[:8])
+
+
+class Notebook(Rumour):
+    """Keeps what it is told, and counts it."""
+
+    name = "notebook"
+
+    def open(self, seed=0):
+        super().open(seed)
+        return NotebookSession([])
+
+
+class NotebookSession(ToolSession):
+    def __init__(self, notes):
+        self.notes = notes
+
+    def call(self, call):
+        self.notes.append(call.arguments["text"])
+        return ToolResult(ToolStatus.OK, f"{len(self.notes)} notes, {sum(map(len, self.notes))} long")
+
+    def fork(self):
+        return NotebookSession(list(self.notes))
+
+    def snapshot(self):
+        return repr(self.notes).encode()
+
+    def restore(self, snapshot):
+        raise NotImplementedError
+
+
+class Rumours(ToolEnv):
+    """Ask around and answer; the reward depends on every letter that was read and written."""
+
+    def __init__(self, split="train", limits=None):
+        tasks = TaskSet(Task(f"{split}-{letter}", f"{letter}?", (letter,)) for letter in "abcd")
+        reward = RewardFunction("letters", lambda episode: RewardResult(sum(map(ord, episode.response)) % 101 / 100))
+        limits = limits or Limits(max_turns=3, last_turn_calls=False)
+        super().__init__(tasks, [Rumour(), Notebook()], action_format=Asking(), reward=reward, limits=limits)
+
+    def score(self, episode):
+        return float(len(episode.answer) % 2)
+
+    def oracle(self):
+        return lambda episode: "abc"[: 1 + len(episode.turns)]
+
+
 def vowels(text: str) -> float:
     return sum(text.count(vowel) for vowel in "aeiou") / max(1, len(text))
 
 
 toolgym.register("tests/Letters-v0", Letters)
-for environment in (Case, DenseLetters, Trouble, DenseSearch):
+for environment in (Case, DenseLetters, Trouble, DenseSearch, Rumours):
     toolgym.register(f"tests/{environment.__name__}-v0", environment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,7 +72,9 @@ def stdout() -> Console:
 
 def print_json(document: Any) -> None:
     """Prints the one document that `--json` promises."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    # A model may have written surrogates, which no stream takes; JSON knows them by their number.
+    typer.echo(re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,25 +81,41 @@ def evaluate(
         bool | None, typer.Option("--recall/--no-recall", help="Recall of the retriever; on where gold ids are known.")
     ] = None,
     missed: Annotated[Path | None, typer.Option(help="Write the episodes with score < 1 there, as JSONL.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Save settings, result and episodes, for toolgym replay.")
+    ] = None,
+    cassette: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Record what the tools answer there, or play it back.")
+    ] = None,
+    cassette_mode: Annotated[
+        str, typer.Option(help="replay calls no tool; auto records what is missing; record asks everything anew.")
+    ] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Score an agent on an environment, with 95 % intervals."""
     from ..agents.engines.base import SamplingParams
     from ..agents.evaluation import evaluate as run_evaluation
-    from ..agents.loading import AgentChoice, engine_name, given, load_agent, load_environment, retrieval_recall
+    from ..agents.loading import AgentChoice, engine_name, environment_setup, given, load_agent, retrieval_recall
     from ..agents.results import EvaluationProgress, evaluation_table
     from ..agents.rollout import AllEpisodesFailed
+    from ..agents.saved_evaluation import EvaluationFolder
+    from ..tools.cassettes import Cassette
 
     chosen: dict[str, Any] = {"tasks": tasks, "corpus": corpus, "action_format": format_, "reward": reward}
     chosen |= {"split": split, "shuffle_answers": seed if shuffle_answers else None}
     base, limits = _checkpoint_setup(None if endpoint else model, env_id)
-    env = load_environment(env_id, {**base, **given(chosen)}, limits, option, split="test")
+    setup = environment_setup(env_id, {**base, **given(chosen)}, limits, option, split="test")
     if max_turn_tokens is not None:
-        env.limits = replace(env.limits, max_turn_tokens=max_turn_tokens)
+        setup = setup.with_limits(max_turn_tokens=max_turn_tokens)
+    env = setup.make()
     choice = AgentChoice(agent, model, endpoint, engine_name(engine), device, dtype, concurrency=concurrency)
     if missed is not None and not missed.absolute().parent.is_dir():
         raise InputError(f"--missed {missed}: there is no folder {missed.parent}")
-    found = retrieval_recall(env, recall, limit)
+    saved = None if save is None else EvaluationFolder.create(save)
+    if cassette is not None:
+        env.record(Cassette(cassette, cassette_mode))  # type: ignore[arg-type]  # which it checks
+    offline = cassette is not None and cassette_mode == "replay"
+    found = retrieval_recall(env, False if offline and recall is None else recall, limit)
     player, codec = load_agent(choice, env)
     total = min(limit or len(env.tasks), len(env.tasks)) * samples
     try:
@@ -116,6 +131,9 @@ def evaluate(
                 ),
                 seed=seed,
                 concurrency=concurrency,
+                # Of a recording, the replay is to be the same to the last bit.
+                schedule="fast" if cassette is None else "deterministic",
+                keep_episodes=saved is not None,
                 on_episode=progress.episode,
                 explain=env.oracle_gap if agent == "oracle" else None,
             )
@@ -125,6 +143,10 @@ def evaluate(
         raise InputError(str(error)) from error  # no episode could be played: the server is not what was said
     finally:
         player.close()
+    if saved is not None:
+        settings = {"agent": choice.label, "temperature": temperature, "shuffle_answers": shuffle_answers, **found}
+        count = saved.write(setup, settings, result)
+        typer.echo(f"{count} episodes saved; score them anew with: toolgym replay {save} --reward REWARD", err=True)
     if missed is not None:
         lines = (json.dumps({"reason": record.reason, **record.as_json()}) for record in result.missed)
         missed.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,8 +1,11 @@
-"""Commands over runs: train, look at a run, look at the machine."""
+"""Commands over runs: train, look at a run, score it again, look at the machine."""
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +18,12 @@ from ..tools.errors import InputError
 from .common import AsJson, Runs, app, examples, print_json, stdout
 
 if TYPE_CHECKING:
+    from ..agents.loading import EnvironmentSetup
+    from ..agents.saved_evaluation import EvaluationFolder
     from ..trainers.run_folder import RunFolder
+
+_LISTED = 20
+"""Episodes that `toolgym replay` lists when nobody says how many."""
 
 
 @app.command(
@@ -85,6 +93,52 @@ def view(
         typer.launch(str(found.path / "report.html"))
 
 
+@app.command(
+    epilog=examples(
+        "toolgym replay runs/quickstart",
+        "toolgym replay quickstart --reward 'exact_match + 0.1*f1' --changed-only",
+        "toolgym eval toolgym/SearchQA-v0 --agent oracle --save evaluations/oracle",
+        "toolgym replay evaluations/oracle --reward search_r1 --out rescored.jsonl",
+    )
+)
+def replay(
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="A run (its folder, or name under the runs folder), or saved evaluation."),
+    ],
+    reward: Annotated[
+        str | None, typer.Option(help="Reward to score with; the run's own by default, as a check.")
+    ] = None,
+    changed_only: Annotated[bool, typer.Option("--changed-only", help="List the episodes that changed alone.")] = False,
+    limit: Annotated[int | None, typer.Option(min=0, help="Most episodes listed [20 in the table].")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the episodes there, as JSONL.")] = None,
+    runs_folder: Runs = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Score stored episodes again, with another reward, and say which of them change; plays nothing."""
+    from ..agents.replay import rescore
+    from ..agents.replay_table import replay_table
+
+    if out is not None and not out.absolute().parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {out.parent}")
+    found = _find_episodes(run, runs_folder)
+    stored = list(found.read_episodes())
+    if not stored:
+        raise InputError(
+            f"{found.path}: no episodes are stored there; a training run stores them (recipe keys trajectories_every "
+            "and trajectories_stored), and toolgym eval with --save FOLDER"
+        )
+    result = rescore(stored, _setups(found), reward)
+    listed = result.changed if changed_only else [*result.changed, *(one for one in result.episodes if not one.changed)]
+    if out is not None:
+        lines = (json.dumps(one.as_json()) for one in listed[:limit])
+        out.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+    if as_json:
+        return print_json({"run": str(found.path), **result.as_json(listed[:limit])})
+    title = f"{found.path}, scored with {result.reward_name}"
+    stdout().print(replay_table(result, title, listed, _LISTED if limit is None else limit))
+
+
 @app.command(epilog=examples("toolgym doctor", "toolgym doctor --json"))
 def doctor(runs_folder: Runs = Path("runs"), as_json: AsJson = False) -> None:
     """Look at what this machine has and lacks, and say what to do about it."""
@@ -118,6 +172,32 @@ def _find_run(run: str, runs_folder: Path) -> RunFolder:
 
     under = runs_folder / run
     return RunFolder.open(under if not Path(run).exists() and under.exists() else run)
+
+
+def _find_episodes(run: str, runs_folder: Path) -> RunFolder | EvaluationFolder:
+    """The run or the saved evaluation of that name."""
+    from ..agents.saved_evaluation import EvaluationFolder
+    from ..trainers.run_folder import RunFolder
+
+    for path in (Path(run), runs_folder / run):
+        for folder in (EvaluationFolder(path), RunFolder(path)):
+            if folder.exists:
+                return folder
+    raise InputError(
+        f"{run}: there is neither a run (no recipe.toml) nor a saved evaluation (no evaluation.json); runs lie under "
+        "runs/NAME, and toolgym eval saves with --save FOLDER"
+    )
+
+
+def _setups(folder: RunFolder | EvaluationFolder) -> Callable[[str], EnvironmentSetup]:
+    """How the environment of each stage was made."""
+    from ..agents.saved_evaluation import EvaluationFolder
+    from ..trainers.origin import stage_setup
+
+    if isinstance(folder, EvaluationFolder):
+        setup = folder.setup()
+        return lambda stage: setup
+    return partial(stage_setup, folder.recipe())
 
 
 def _make_room(run: RunFolder, overwrite: bool) -> None:
