@@ -60,7 +60,17 @@ def check_laws(result, spy, codec):
 
 @pytest.mark.parametrize(
     ("kind", "wire"),
-    [("text", "search_r1"), ("text", "react"), ("qwen3", "research"), ("qwen3", "hermes"), ("llama", "code")],
+    [
+        ("text", "search_r1"),
+        ("text", "react"),
+        ("text", "simpletir"),
+        ("text", "r1_searcher"),
+        ("qwen3", "research"),
+        ("qwen3", "hermes"),
+        ("qwen3", "recall"),
+        ("llama", "code"),
+        ("llama", "torl"),
+    ],
 )
 def test_a_random_policy_never_breaks_a_law(codecs, toys, engine_of, kind, wire):
     codec = codecs[kind]

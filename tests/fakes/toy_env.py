@@ -16,6 +16,8 @@ from toolgym.tools.base import FunctionSchema, StatelessSession, Tool, ToolResul
 ARGUMENTS = {
     "react": {"search": "entity", "lookup": "keyword"},
     "code": {"python": "code"},
+    "torl": {"python": "code"},
+    "simpletir": {"python": "code"},
 }
 """Functions of the formats and their argument; all others have `search(query)`."""
 
