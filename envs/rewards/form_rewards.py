@@ -14,14 +14,20 @@ from ...tools.errors import InputError
 from ..episode import Episode, RewardResult
 from ..reward import RewardFunction
 from ..task import Task
-from . import autotir, logic_rl, r1, r1_searcher, recall, research, search_f1, search_r1, text
+from . import autotir as autotir_text
+from . import logic_rl as logic_rl_text
+from . import r1 as r1_text
+from . import r1_searcher as r1_searcher_text
+from . import recall as recall_text
+from . import research as research_text
+from . import search_f1, search_r1, text
 from .episodes import answer_terms, math_terms, response_of, written_by_agent
 
 ResearchPrompt = Literal["base", "chat"]
 _HEADERS: dict[ResearchPrompt, str] = {"base": "Assistant:", "chat": "<|im_start|>assistant\n"}
 
 
-def research_reward(*, variant: research.Variant = "code", prompt: ResearchPrompt = "base") -> RewardFunction:
+def research(*, variant: research_text.Variant = "code", prompt: ResearchPrompt = "base") -> RewardFunction:
     """ReSearch (arXiv 2503.19470): F1 of the boxed answer, 0.1 for form; wrong is what shares no token with an answer.
 
     Args:
@@ -30,53 +36,60 @@ def research_reward(*, variant: research.Variant = "code", prompt: ResearchPromp
             it is cut there.
     """
     function = partial(_research, variant=variant, header=_HEADERS[prompt])
-    return RewardFunction("research", function, wrong_ceiling=research.FORM_REWARD)
+    return RewardFunction("research", function, wrong_ceiling=research_text.FORM_REWARD)
 
 
-def _research(episode: Episode, variant: research.Variant, header: str) -> RewardResult:
+def _research(episode: Episode, variant: research_text.Variant, header: str) -> RewardResult:
     response, finished = response_of(episode, "<result>", "</result>", _nothing), episode.finished_by_agent
-    reward = research.research_reward(response, episode.task.answers, variant=variant, finished=finished, header=header)
-    terms = {**answer_terms(episode), "format": float(finished and research.research_format(response))}
-    return RewardResult(_capped(reward, terms["f1"], research.FORM_REWARD), terms)
+    reward = research_text.research_reward(
+        response, episode.task.answers, variant=variant, finished=finished, header=header
+    )
+    terms = {**answer_terms(episode), "format": float(finished and research_text.research_format(response))}
+    return RewardResult(_capped(reward, terms["f1"], research_text.FORM_REWARD), terms)
 
 
-def autotir_reward(*, tool: autotir.RequiredTool | None = None) -> RewardFunction:
+def autotir(*, tool: autotir_text.RequiredTool | None = None) -> RewardFunction:
     """AutoTIR (arXiv 2507.21836): as ReSearch, and -0.1 for another tool than the task asks for.
 
     Args:
         tool: `search`, `code` or `general` (none); by default what the task's metadata says under `tool`.
     """
     return RewardFunction(
-        "autotir", partial(_autotir, tool=tool), minimum=autotir.WRONG_TOOL, wrong_ceiling=research.FORM_REWARD
+        "autotir",
+        partial(_autotir, tool=tool),
+        minimum=autotir_text.WRONG_TOOL,
+        wrong_ceiling=research_text.FORM_REWARD,
     )
 
 
-def _autotir(episode: Episode, tool: autotir.RequiredTool | None) -> RewardResult:
+def _autotir(episode: Episode, tool: autotir_text.RequiredTool | None) -> RewardResult:
     required = episode.task.metadata.get("tool") if tool is None else tool
     if required is None:
         raise InputError(
             "autotir needs to know the tool of each task: its metadata's 'tool', or the option tool=search"
         )
     response = response_of(episode, "<result>", "</result>", _nothing)
-    reward = autotir.autotir_reward(response, episode.task.answers, tool=required, finished=episode.finished_by_agent)
-    terms = {**answer_terms(episode), "wrong_tool": float(reward == autotir.WRONG_TOOL)}
-    return RewardResult(_capped(reward, terms["f1"], research.FORM_REWARD), terms)
+    reward = autotir_text.autotir_reward(
+        response, episode.task.answers, tool=required, finished=episode.finished_by_agent
+    )
+    terms = {**answer_terms(episode), "wrong_tool": float(reward == autotir_text.WRONG_TOOL)}
+    return RewardResult(_capped(reward, terms["f1"], research_text.FORM_REWARD), terms)
 
 
-def recall_reward(*, prefill: str = "<think>") -> RewardFunction:
+def recall(*, prefill: str = "") -> RewardFunction:
     """ReCall (Agent-RL/ReCall): F1 of the box in the last turn, 0.1 for form.
 
     Args:
-        prefill: What the framework put before each of the agent's turns.
+        prefill: What the framework put before each of the agent's turns: `<think>` in ReCall's own rollout.
     """
-    return RewardFunction("recall", partial(_recall, prefill=prefill), wrong_ceiling=research.FORM_REWARD)
+    return RewardFunction("recall", partial(_recall, prefill=prefill), wrong_ceiling=research_text.FORM_REWARD)
 
 
 def _recall(episode: Episode, prefill: str) -> RewardResult:
     turns = [f"{prefill}{turn.parsed.text}".strip() for turn in episode.turns]
-    reward = recall.recall_reward(turns, episode.task.answers, finished=episode.finished_by_agent)
-    terms = {**answer_terms(episode), "format": float(recall.recall_format(turns))}
-    return RewardResult(_capped(reward, terms["f1"], research.FORM_REWARD), terms)
+    reward = recall_text.recall_reward(turns, episode.task.answers, finished=episode.finished_by_agent)
+    terms = {**answer_terms(episode), "format": float(recall_text.recall_format(turns))}
+    return RewardResult(_capped(reward, terms["f1"], research_text.FORM_REWARD), terms)
 
 
 def search_r1_format(
@@ -125,11 +138,11 @@ def _search_r1_format(episode: Episode, ceiling: float, scores: tuple[float, flo
     return RewardResult(_capped(reward, terms["em"], ceiling), terms)
 
 
-def r1_searcher_reward(
+def r1_searcher(
     *,
-    stage: r1_searcher.Stage = 2,
-    model: r1_searcher.Model | None = None,
-    variant: r1_searcher.Variant = "code",
+    stage: r1_searcher_text.Stage = 2,
+    model: r1_searcher_text.Model | None = None,
+    variant: r1_searcher_text.Variant = "code",
 ) -> RewardFunction:
     """R1-Searcher (arXiv 2503.05592): stage 1 pays for searching, stage 2 for the answer.
 
@@ -141,7 +154,7 @@ def r1_searcher_reward(
     function = partial(_r1_searcher, stage=stage, model=model, variant=variant)
     function(Episode(Task("probe", "", ("x",)), ""))  # options that do not go together fail here, not in training
     if stage == 2:
-        minimum, maximum = r1_searcher.STAGE_2_PENALTY[model or "qwen_zero"], 1.0
+        minimum, maximum = r1_searcher_text.STAGE_2_PENALTY[model or "qwen_zero"], 1.0
     else:
         minimum, maximum = (0.0, 1.0) if variant == "paper" else (-1.0, 2.0)
     ceiling = 1.0 if stage == 1 and variant == "paper" else 0.0
@@ -149,16 +162,19 @@ def r1_searcher_reward(
 
 
 def _r1_searcher(
-    episode: Episode, stage: r1_searcher.Stage, model: r1_searcher.Model | None, variant: r1_searcher.Variant
+    episode: Episode,
+    stage: r1_searcher_text.Stage,
+    model: r1_searcher_text.Model | None,
+    variant: r1_searcher_text.Variant,
 ) -> RewardResult:
     response = response_of(episode, "<|begin_of_documents|>", "<|end_of_documents|>", _one_document)
     answer, answers = episode.answer or "", episode.task.answers
-    reward = r1_searcher.r1_searcher_reward(response, answers, stage=stage, model=model, variant=variant)
+    reward = r1_searcher_text.r1_searcher_reward(response, answers, stage=stage, model=model, variant=variant)
     if stage == 2:
         reward = _capped(reward, text.f1_score(answer, answers, "r1_searcher"), 0.0)
     elif variant == "code":
         reward = _capped(reward, text.cover_exact_match(answer, answers, "tokens"), 0.0)
-    formed = r1_searcher.stage_2_format(response, model or "qwen_zero")
+    formed = r1_searcher_text.stage_2_format(response, model or "qwen_zero")
     searches = response.count("<|begin_of_documents|>")
     return RewardResult(reward, {**answer_terms(episode), "format": float(formed), "searches": float(searches)})
 
@@ -193,7 +209,7 @@ def _step_search(episode: Episode) -> RewardResult:
     return RewardResult(search_f1.step_search_score(answer, task.answers, queries, keys), answer_terms(episode))
 
 
-def logic_rl_reward(*, prefill: str = "<think>") -> RewardFunction:
+def logic_rl(*, prefill: str = "<think>") -> RewardFunction:
     """Logic-RL (arXiv 2502.14768): form, then the roles of all persons of a puzzle.
 
     Args:
@@ -202,18 +218,18 @@ def logic_rl_reward(*, prefill: str = "<think>") -> RewardFunction:
     return RewardFunction(
         "logic_rl",
         partial(_logic_rl, prefill=prefill),
-        minimum=-logic_rl.FORMAT_REWARD + logic_rl.UNREADABLE,
-        maximum=logic_rl.FORMAT_REWARD + logic_rl.RIGHT,
-        wrong_ceiling=logic_rl.FORMAT_REWARD + logic_rl.WRONG,
+        minimum=-logic_rl_text.FORMAT_REWARD + logic_rl_text.UNREADABLE,
+        maximum=logic_rl_text.FORMAT_REWARD + logic_rl_text.RIGHT,
+        wrong_ceiling=logic_rl_text.FORMAT_REWARD + logic_rl_text.WRONG,
     )
 
 
 def _logic_rl(episode: Episode, prefill: str) -> RewardResult:
-    response, roles = written_by_agent(episode), logic_rl.solution_roles(_solution(episode.task))
-    right = logic_rl.read_roles(episode.answer or "", roles) == roles
-    ceiling = logic_rl.FORMAT_REWARD + logic_rl.WRONG
-    reward = _capped(logic_rl.logic_rl_reward(response, roles, prefill=prefill), right, ceiling)
-    formed = logic_rl.logic_rl_format(prefill + response)
+    response, roles = written_by_agent(episode), logic_rl_text.solution_roles(_solution(episode.task))
+    right = logic_rl_text.read_roles(episode.answer or "", roles) == roles
+    ceiling = logic_rl_text.FORMAT_REWARD + logic_rl_text.WRONG
+    reward = _capped(logic_rl_text.logic_rl_reward(response, roles, prefill=prefill), right, ceiling)
+    formed = logic_rl_text.logic_rl_format(prefill + response)
     correct, answered = float(reward > ceiling), float(episode.answer is not None)
     return RewardResult(reward, {"format": float(formed), "correct": correct, "answered": answered})
 
@@ -228,7 +244,7 @@ def _solution(task: Task) -> Mapping[str, bool] | str:
     return text.as_answers(task.answers)[0]
 
 
-def r1_reward(*, form: r1.R1Form = "paper", prefill: str = "<think>") -> RewardFunction:
+def r1(*, form: r1_text.R1Form = "paper", prefill: str = "<think>") -> RewardFunction:
     """DeepSeek-R1-Zero (arXiv 2501.12948): 1 for the right answer and 1 for form.
 
     Args:
@@ -238,13 +254,13 @@ def r1_reward(*, form: r1.R1Form = "paper", prefill: str = "<think>") -> RewardF
     return RewardFunction("r1", partial(_r1, form=form, prefill=prefill), maximum=2.0, wrong_ceiling=1.0)
 
 
-def _r1(episode: Episode, form: r1.R1Form, prefill: str) -> RewardResult:
+def _r1(episode: Episode, form: r1_text.R1Form, prefill: str) -> RewardResult:
     terms = math_terms(episode)
-    formed = r1.r1_format(prefill + written_by_agent(episode), form)
+    formed = r1_text.r1_format(prefill + written_by_agent(episode), form)
     return RewardResult(terms["correct"] + formed, {**terms, "format": formed})
 
 
-def r1_format(*, form: r1.R1Form = "paper", prefill: str = "<think>") -> RewardFunction:
+def r1_format(*, form: r1_text.R1Form = "paper", prefill: str = "<think>") -> RewardFunction:
     """1 for form alone: a part of sums such as open-rs's `r1_format(form=open_rs) + 2*cosine(form=open_rs)`.
 
     Args:
@@ -254,8 +270,8 @@ def r1_format(*, form: r1.R1Form = "paper", prefill: str = "<think>") -> RewardF
     return RewardFunction("r1_format", partial(_r1_format, form=form, prefill=prefill), wrong_ceiling=1.0)
 
 
-def _r1_format(episode: Episode, form: r1.R1Form, prefill: str) -> RewardResult:
-    return RewardResult(r1.r1_format(prefill + written_by_agent(episode), form))
+def _r1_format(episode: Episode, form: r1_text.R1Form, prefill: str) -> RewardResult:
+    return RewardResult(r1_text.r1_format(prefill + written_by_agent(episode), form))
 
 
 def orz() -> RewardFunction:

@@ -9,7 +9,8 @@ from typing import Any
 from ...tools.errors import InputError
 from ..episode import Episode, RewardResult
 from ..reward import RewardFunction
-from . import length, repetition
+from . import length
+from . import repetition as repetition_text
 from .episodes import Judge, LengthUnit, is_correct, length_of, written_by_agent
 
 LOWEST_LCPO = -3.0
@@ -178,8 +179,8 @@ def _kimi_group(episodes: Sequence[Episode], results: Sequence[RewardResult]) ->
     return [RewardResult(reward, result.terms) for reward, result in zip(rewards, results, strict=True)]
 
 
-def repetition_reward(
-    *, ngram_size: int = repetition.NGRAM_SIZE, max_penalty: float = repetition.MAX_PENALTY
+def repetition(
+    *, ngram_size: int = repetition_text.NGRAM_SIZE, max_penalty: float = repetition_text.MAX_PENALTY
 ) -> RewardFunction:
     """The penalty for repeated n-grams of words in what the agent wrote (`repetition_penalty`).
 
@@ -187,14 +188,14 @@ def repetition_reward(
         ngram_size: Words in an n-gram.
         max_penalty: What nothing but repetitions would earn; at most 0.
     """
-    repetition.repetition_penalty("", ngram_size=ngram_size, max_penalty=max_penalty)
+    repetition_text.repetition_penalty("", ngram_size=ngram_size, max_penalty=max_penalty)
     function = partial(_repetition, ngram_size=ngram_size, max_penalty=max_penalty)
     return RewardFunction("repetition", function, minimum=max_penalty, maximum=0.0)
 
 
 def _repetition(episode: Episode, ngram_size: int, max_penalty: float) -> RewardResult:
     written = written_by_agent(episode)
-    return RewardResult(repetition.repetition_penalty(written, ngram_size=ngram_size, max_penalty=max_penalty))
+    return RewardResult(repetition_text.repetition_penalty(written, ngram_size=ngram_size, max_penalty=max_penalty))
 
 
 def _result(reward: float, correct: bool, units: int) -> RewardResult:

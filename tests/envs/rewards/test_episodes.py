@@ -163,10 +163,12 @@ def test_autotir(tool: str, answer: str, reward: float) -> None:
 def test_recall() -> None:
     call = ' a </think> <tool_call>{"name": "search", "arguments": {"query": "France"}}</tool_call>'
     for answer, reward in (("Paris", 1.0), ("Rome", 0.1)):
-        turns = play("hermes", [call, f" so </think> \\boxed{{{answer}}}"])
-        assert reward_of("recall", turns)[0] == reward
-        assert reward_of('recall(prefill="")', turns)[0] == 0  # no thought was opened
-    assert reward_of("recall", play("hermes", [" so </think> \\boxed{Paris}"], finish_reason="length"))[0] == 0
+        last = f" so </think> \\boxed{{{answer}}}"
+        assert reward_of("recall", play("hermes", [f"<think>{call}", f"<think>{last}"]))[0] == reward
+        assert reward_of("recall", play("hermes", [call, last]))[0] == 0  # no thought was opened
+        assert reward_of('recall(prefill="<think>")', play("hermes", [call, last]))[0] == reward
+    cut = play("hermes", ["<think> so </think> \\boxed{Paris}"], finish_reason="length")
+    assert reward_of("recall", cut)[0] == 0
 
 
 def test_zero_search_and_deep_researcher() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from toolgym.envs.rewards import autotir_reward, chat_turns, recall_reward, research_reward
+from toolgym.envs.rewards.recall import recall_format
 from toolgym.envs.rewards.scanning import hendrycks_box
 from toolgym.tools.errors import InputError
 
@@ -165,6 +166,11 @@ LAST = "<think> b </think> so \\boxed{Alan Turing}"
 def test_recall(turns: list[str], reward: float) -> None:
     assert recall_reward(turns, GOLD) == reward
     assert recall_reward(turns, GOLD, finished=False) == 0
+
+
+def test_the_form_of_recall_needs_a_box_in_the_last_turn() -> None:
+    assert recall_format([f"<think> a </think> {CALL}", LAST]) and recall_format(["<think> </think> \\box"])
+    assert not recall_format([LAST, "<think> b </think>"])
 
 
 def test_the_turns_of_a_chat() -> None:
