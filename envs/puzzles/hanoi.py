@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -149,17 +149,20 @@ def read_moves(text: str) -> list[str]:
     return moves if len(moves) == len(found) else []
 
 
-def neighbours(position: str) -> Iterator[tuple[str, str]]:
+@lru_cache(maxsize=2_048)  # all positions of up to six discs
+def neighbours(position: str) -> tuple[tuple[str, str], ...]:
     """The moves from a position and where they lead.
 
     Args:
         position: The peg of each disc, the smallest first.
     """
     tops = {peg: position.find(peg) for peg in PEGS}  # the first disc that lies there is the smallest
-    for source in PEGS:
-        for target in PEGS:
-            if tops[source] >= 0 and (tops[target] < 0 or tops[source] < tops[target]):
-                yield source + target, moved(position, source, target)
+    return tuple(
+        (source + target, moved(position, source, target))
+        for source in PEGS
+        for target in PEGS
+        if tops[source] >= 0 and (tops[target] < 0 or tops[source] < tops[target])
+    )
 
 
 def moved(position: str, source: str, target: str) -> str:
