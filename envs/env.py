@@ -189,7 +189,7 @@ class ToolEnv(StatefulEnv):
             InputError: For an unknown option or task id.
         """
         super().reset(seed=seed)
-        unknown = set(options or {}) - {"task_id"}
+        unknown = set(options) - {"task_id"} if options else None
         if unknown:
             raise InputError(f"reset() knows the option 'task_id' alone, not {sorted(unknown)}")
         draw = self.np_random.integers
@@ -295,13 +295,17 @@ class ToolEnv(StatefulEnv):
         functions = self._runtime.functions
         if self._calls_are_over():
             parsed = wire.parse_final(action, functions)
+        elif type(wire).parse_in_place is ActionFormat.parse_in_place:
+            parsed = wire.parse(action, functions)
         else:
             parsed = wire.parse_in_place(action, functions, self._before())
-        if any(nests_too_deeply(call.arguments) for call in parsed.calls):
-            parsed = replace(parsed, calls=tuple(map(_without_deep_arguments, parsed.calls)))
+        for call in parsed.calls:
+            if nests_too_deeply(call.arguments):
+                parsed = replace(parsed, calls=tuple(map(_without_deep_arguments, parsed.calls)))
+                break
         faults = parsed.faults
         # Judged here for every format, by provenance: what stands in an action was written by the agent.
-        if Fault.FORGED_OBSERVATION not in faults and wire.forged(action):
+        if wire.forged(action) and Fault.FORGED_OBSERVATION not in faults:
             faults = (*faults, Fault.FORGED_OBSERVATION)
         if not (parsed.calls or faults) and parsed.answer is None and parsed.reply is None:
             faults = (Fault.NO_ACTION,)
@@ -320,8 +324,8 @@ class ToolEnv(StatefulEnv):
         if len(results) < len(calls):
             episode.turns.append(Turn(action, parsed, results))
             return self._finish(StopReason.MAX_CALLS)
+        cut = self._cut() if calls else whole
         if calls:
-            cut = self._cut()
             observation = wire.render(calls, results, cut)
         else:
             # A format quotes what the agent wrote, which is held to what a tool's result is held to.
@@ -350,7 +354,9 @@ class ToolEnv(StatefulEnv):
             return ()
         assert self._runtime is not None
         limits, run = self.limits, self._runtime.call
-        left = len(calls) if limits.max_calls is None else max(0, limits.max_calls - self.episode.call_count)
+        if limits.max_calls is None:
+            return tuple([run(call) for call in calls])
+        left = max(0, limits.max_calls - self.episode.call_count)
         results = tuple([run(call) for call in calls[:left]])
         if limits.surplus_calls == "truncate" or left >= len(calls):
             return results
@@ -359,14 +365,15 @@ class ToolEnv(StatefulEnv):
         return results + (refusal,) * len(calls[left:])
 
     def _cut(self) -> Cut:
+        """What shortens the payload of an observation."""
         limits, keep = self.limits, self.limits.observation_cut
+        if limits.max_observation_tokens is None and limits.max_observation_characters is None:
+            return whole
         if limits.max_observation_tokens is not None and self.truncator is None:
             raise InputError(
                 "limits.max_observation_tokens needs a tokenizer, which only a rollout has; "
                 "use limits.max_observation_characters, or set env.truncator"
             )
-        if limits.max_observation_tokens is None and limits.max_observation_characters is None:
-            return whole
 
         def cut(text: str) -> str:
             most = limits.max_observation_characters
@@ -383,11 +390,9 @@ class ToolEnv(StatefulEnv):
         info: dict[str, Any] = {"task_id": episode.task.id, "messages": messages, "faults": [], "calls": []}
         if episode.turns:
             turn = episode.turns[-1]
-            info["faults"] = [str(fault) for fault in turn.parsed.faults]
-            info["calls"] = [
-                {"name": call.name, "status": str(result.status), "seconds": result.seconds}
-                for call, result in zip(turn.parsed.calls, turn.results, strict=False)
-            ]
+            info["faults"] += map(str, turn.parsed.faults)
+            for call, result in zip(turn.parsed.calls, turn.results, strict=False):
+                info["calls"].append({"name": call.name, "status": str(result.status), "seconds": result.seconds})
         return info
 
     def _finish(self, reason: StopReason) -> Step:

@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, get_type_hints, overload
 
@@ -59,6 +59,7 @@ class FunctionTool(Tool, Generic[P, R]):
         self.max_output_characters = max_output_characters
         self.policy, self.cacheable = policy, cacheable
         self._model, self._fields = _argument_model(function, strict)
+        self._plain = _plain_types(function, self._fields)
         self._schema = _function_schema(function, name or function.__name__, self._model)
         update_wrapper(cast(Callable[..., Any], self), function)
 
@@ -103,6 +104,9 @@ class FunctionTool(Tool, Generic[P, R]):
         Returns:
             The rendered value, or `BAD_ARGUMENTS` with one line that says what is wrong.
         """
+        function = cast(Callable[..., object], self._function)
+        if self._are_plain(arguments):
+            return render_value(function(**arguments))
         from pydantic import ValidationError
 
         try:
@@ -110,7 +114,14 @@ class FunctionTool(Tool, Generic[P, R]):
         except ValidationError as error:
             return ToolResult(ToolStatus.BAD_ARGUMENTS, f"Bad arguments for {self._schema.name}: {one_line(error)}.")
         kwargs = {name: getattr(values, field) for name, field in self._fields.items()}
-        return render_value(cast(Callable[..., object], self._function)(**kwargs))
+        return render_value(function(**kwargs))
+
+    def _are_plain(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether every parameter is given, and with a value that pydantic would hand on as it is."""
+        plain = self._plain
+        if plain is None or len(arguments) != len(plain):
+            return False
+        return all(type(value) is plain.get(name) for name, value in arguments.items())
 
 
 class _FunctionSession(StatelessSession):
@@ -218,6 +229,13 @@ def _argument_model(function: Callable[..., Any], strict: bool) -> tuple[Any, di
     return model, fields
 
 
+def _plain_types(function: Callable[..., Any], names: Iterable[str]) -> dict[str, type] | None:
+    """The types of the parameters; None unless all are scalars whose values validation does not change."""
+    hints = get_type_hints(function, include_extras=True)
+    types = {name: hints[name] for name in names}
+    return types if all(kind in (str, int, float, bool) for kind in types.values()) else None
+
+
 def _function_schema(function: Callable[..., Any], name: str, model: Any) -> FunctionSchema:
     parameters = model_parameters(model, name)
     description, _ = _parse_docstring(function)
@@ -302,10 +320,10 @@ def one_line(error: Any) -> str:
 
 def render_value(value: object) -> ToolResult:
     """What a function returned as a result: a string and a `ToolResult` as they are, anything else as JSON."""
-    from pydantic_core import to_jsonable_python
-
     if isinstance(value, ToolResult):
         return value
     if isinstance(value, str):
         return ToolResult(ToolStatus.OK, value)
+    from pydantic_core import to_jsonable_python
+
     return ToolResult(ToolStatus.OK, json.dumps(to_jsonable_python(value), ensure_ascii=False))

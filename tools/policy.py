@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from .errors import InputError
@@ -68,7 +69,7 @@ class ToolPolicy:
             if value is None or not value >= least:
                 raise InputError(f"ToolPolicy: {name} is {value}; give at least {least}")
 
-    @property
+    @cached_property
     def queues(self) -> bool:
         """Whether a call may have to wait for its turn."""
         return self.max_concurrency is not None or self.calls_per_second is not None

@@ -71,11 +71,11 @@ class ToolRuntime:
             raise RuntimeError("this ToolRuntime is closed: open a new one for a new episode")
         start = time.perf_counter()
         name = call.name
-        if not isinstance(name, str) or name not in self._functions:
+        position = self._owners.get(name) if isinstance(name, str) else None
+        if position is None:
             known = ", ".join(self._functions) or "none"
             text = f"Unknown tool {describe(name)}. Available tools: {known}."
             return answer(ToolStatus.UNKNOWN_TOOL, text, Tool.max_output_characters, start)
-        position = self._owners[name]
         tool = self._tools[position]
         fault = self._find_fault(call)
         if fault is not None:

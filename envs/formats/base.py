@@ -165,4 +165,7 @@ class ActionFormat(ABC):
 
     def forged(self, text: str) -> bool:
         """Whether an action's text holds a mark that only the environment may write."""
-        return any(mark in text for mark in self.observation_marks)
+        for mark in self.observation_marks:  # noqa: SIM110  # a generator costs twice as much, at every step
+            if mark in text:
+                return True
+        return False

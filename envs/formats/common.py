@@ -64,14 +64,16 @@ class PromptedFormat(ActionFormat):
             faults: What else is wrong. Without calls and answer an action has the fault `NO_ACTION`, unless it holds a
                 call that cannot be read.
         """
-        found = list(faults)
+        found = [*faults]
         if not calls and answer is None and FormatFault.BAD_CALL not in found:
             found.insert(0, FormatFault.NO_ACTION)
         if self.forged(action):
             found.append(FormatFault.FORGED_OBSERVATION)
-        if not self.negligible(action[kept if after is None else after :]):
+        rest = action[kept if after is None else after :]
+        if rest and not self.negligible(rest):
             found.append(FormatFault.TEXT_AFTER_ACTION)
-        return ParsedAction(action[:kept], action[kept:], tuple(calls), answer, tuple(dict.fromkeys(found)), reply)
+        judged = tuple(dict.fromkeys(found)) if found else ()
+        return ParsedAction(action[:kept], action[kept:], tuple(calls), answer, judged, reply)
 
     def negligible(self, surplus: str) -> bool:
         """Whether what follows an action is no text of its own: whitespace, end-of-turn marks, a stop string."""
@@ -116,9 +118,12 @@ class PromptedFormat(ActionFormat):
 
 def string_argument(function: FunctionSchema) -> str | None:
     """The name of a function's argument, if it takes one string and needs nothing else; None otherwise."""
-    properties, required = function.parameters.get("properties", {}), function.parameters.get("required", ())
-    name = next(iter(required), None) if len(required) == 1 else None
-    return name if name is not None and properties.get(name, {}).get("type") == "string" else None
+    required = function.parameters.get("required", ())
+    if len(required) != 1:
+        return None
+    (name,) = required
+    properties = function.parameters.get("properties", {})
+    return name if properties.get(name, {}).get("type") == "string" else None
 
 
 def _schema_of(call: ToolCall) -> FunctionSchema:
@@ -137,5 +142,7 @@ def _bare(call: ToolCall) -> ToolCall:
 
 def passages_of(result: ToolResult) -> list[tuple[str, str]]:
     """Titles and texts of the passages that a search returned; empty for other results and for failed calls."""
-    passages = result.metadata.get("passages") if result.ok else None
-    return [(str(passage["title"]), str(passage["text"])) for passage in passages or ()]
+    passages = result.metadata.get("passages")
+    if not passages or not result.ok:
+        return []
+    return [(str(passage["title"]), str(passage["text"])) for passage in passages]

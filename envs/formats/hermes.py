@@ -168,7 +168,7 @@ def read_json(text: str) -> Any:
         ValueError: If it is no JSON.
         RecursionError: If it is nested too deeply.
     """
-    return json.loads(text, strict=False, parse_constant=_no_number, parse_float=_finite)
+    return _DECODER.decode(text)
 
 
 def _finite(text: str) -> float:
@@ -177,3 +177,6 @@ def _finite(text: str) -> float:
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_no_number, parse_float=_finite)

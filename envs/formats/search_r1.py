@@ -67,11 +67,14 @@ class SearchR1Format(SingleFunctionFormat):
 
     def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
         """Reads an action; one with neither search nor answer is told what an action looks like."""
-        stop = next((mark for mark in self.stop if mark in action), None)
-        kept = len(action) if stop is None else action.index(stop) + len(stop)
+        kept, stopped = len(action), False
+        for mark in self.stop:
+            if mark in action:
+                kept, stopped = action.index(mark) + len(mark), True
+                break
         block = first_closed(action[:kept], "search", "answer")
         if block is None:
-            faults = [] if stop is None else [FormatFault.MISPLACED]
+            faults = [FormatFault.MISPLACED] if stopped else []
             if left_open(action[:kept], "search", "answer"):
                 faults.append(FormatFault.UNCLOSED)
             return self.reading(action, kept, reply=_RETRY, faults=faults)

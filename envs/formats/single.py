@@ -31,5 +31,8 @@ class SingleFunctionFormat(PromptedFormat):
             value: The argument.
             functions: The environment's functions, for the name of the argument.
         """
-        names = (string_argument(function) for function in functions if function.name == self.function)
-        return ToolCall(self.function, {next((name for name in names if name), self.argument): value})
+        argument = None
+        for function in functions:
+            if function.name == self.function:
+                argument = argument or string_argument(function)
+        return ToolCall(self.function, {argument or self.argument: value})

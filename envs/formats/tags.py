@@ -69,17 +69,25 @@ def first_closed(text: str, *tags: str) -> Block | None:
     r"""The block that opens first among those that close: what `<(a|b)>(.*?)</\1>` finds, in linear time."""
     found = None
     for tag in tags:
-        start = text.find(f"<{tag}>")
-        inside = start + len(tag) + 2
-        close = text.find(f"</{tag}>", inside) if start >= 0 else -1
-        if close >= 0 and (found is None or start < found.start):
-            found = Block(tag, start, close + len(tag) + 3, text[inside:close])
+        opening, closing = _marks(tag)
+        start = text.find(opening)
+        if start < 0 or (found is not None and start > found.start):
+            continue
+        inside = start + len(opening)
+        close = text.find(closing, inside)
+        if close >= 0:
+            found = Block(tag, start, close + len(closing), text[inside:close])
     return found
 
 
 def left_open(text: str, *tags: str) -> bool:
     """Whether one of the tags is opened and not closed after that."""
     return any(text.rfind(f"<{tag}>") > text.rfind(f"</{tag}>") for tag in tags)
+
+
+@lru_cache(maxsize=64)
+def _marks(tag: str) -> tuple[str, str]:
+    return f"<{tag}>", f"</{tag}>"
 
 
 @lru_cache(maxsize=64)

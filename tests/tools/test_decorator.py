@@ -212,3 +212,22 @@ def test_pickles_and_copies() -> None:
         assert named.timeout == 30.0
         with pytest.raises((pickle.PicklingError, AttributeError)):
             pickle.dumps(twin)  # its name leads to the other one
+
+
+@pytest.mark.parametrize("text", ["a", "\ud800", "x" * 10_000])
+def test_plain_arguments_are_handed_on_and_all_others_validated(text: str) -> None:
+    seen: list[object] = []
+
+    @tool
+    def note(text: str, times: int, half: bool = False) -> str:
+        """Notes a text."""
+        seen.append((text, times, half))
+        return "noted"
+
+    assert note.run({"text": text, "times": 2, "half": True}).ok
+    assert note.run({"text": text, "times": 2}).ok  # pydantic fills in `half`
+    assert note.run({"text": text, "times": "2", "half": 0}).ok  # and reads a number in a text
+    assert seen == [(text, 2, True), (text, 2, False), (text, 2, False)]
+    for wrong in ({"text": 1, "times": 2}, {"text": "a", "times": 2.5}, {"text": "a", "times": 1, "x": 1}, {}):
+        assert note.run(wrong).status is ToolStatus.BAD_ARGUMENTS
+    assert len(seen) == 3
