@@ -66,22 +66,27 @@ class Check:
         stops: The defect that it stops, in a sentence.
         seen: Where that defect was shipped.
         examine: The check itself.
+        needs: Checks without which this one says nothing: where one of them is red, it is skipped, so that a defect
+            shows once.
     """
 
     name: str
     stops: str
     seen: str
     examine: Examine
+    needs: tuple[str, ...] = ()
 
 
-def check(stops: str, seen: str) -> Callable[[Examine], Check]:
+def check(stops: str, seen: str, needs: tuple[Check, ...] = ()) -> Callable[[Examine], Check]:
     """Makes a check of a function, whose name it takes.
 
     Args:
         stops: The defect that it stops, in a sentence.
         seen: Where that defect was shipped.
+        needs: Checks without which it says nothing.
     """
-    return lambda examine: Check(examine.__name__, stops, seen, examine)
+    names = tuple(needed.name for needed in needs)
+    return lambda examine: Check(examine.__name__, stops, seen, examine, names)
 
 
 def expect(holds: object, reason: str) -> None:

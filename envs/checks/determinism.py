@@ -33,11 +33,12 @@ _PATIENCE = 300.0
     "OpenEnv #1102 (six resets, six words); GEM PR#68; GEM's Sokoban, whose later episodes are unseeded",
 )
 def same_seed_alone(subject: Subject) -> None:
-    """Two copies of a seed, and one copy twice."""
+    """Two copies of a seed play alike, and reset alike after it without a seed."""
     with subject.fresh() as one, subject.fresh() as other:
         first = list(transcript(one, subject.seed))
         alike(transcript(other, subject.seed), first, "two copies with the same seed")
-        alike(transcript(one, subject.seed), first, "the same copy with the same seed again")
+        following = [comparable(one.reset()) for _ in range(3)]
+        alike((comparable(other.reset()) for _ in range(3)), following, "resets without a seed after it")
 
 
 @check(
@@ -57,6 +58,7 @@ def seeds_differ(subject: Subject) -> None:
 @check(
     "Randomness that copies share: stepping one changes what another does.",
     "GEM and TextArena seed the global generators, so that resetting one environment moves the others",
+    needs=(same_seed_alone,),
 )
 def same_seed_interleaved(subject: Subject) -> None:
     """Two copies played in turn, each against itself played alone."""
@@ -79,10 +81,16 @@ def global_random_state(subject: Subject) -> None:
     def states() -> tuple[Any, Any]:
         return random.getstate(), repr(np.random.get_state())
 
+    kept = random.getstate(), np.random.get_state()
+    random.random(), np.random.random_sample()  # no seed alone leads to this state
     before = states()
-    with subject.fresh() as env:
-        list(transcript(env, subject.seed))
-    after = states()
+    try:
+        with subject.fresh() as env:
+            list(transcript(env, subject.seed))
+        after = states()
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])
     expect(before[0] == after[0], "playing changed the state of Python's global `random`")
     expect(before[1] == after[1], "playing changed the state of numpy's global generator")
 
@@ -90,6 +98,7 @@ def global_random_state(subject: Subject) -> None:
 @check(
     "Something of an episode that is left over in the next.",
     "OpenEnv RFC 008 `episode_isolation`, announced and not built; its sessions leak (PR#1000)",
+    needs=(same_seed_alone,),
 )
 def episodes_leave_nothing(subject: Subject) -> None:
     """After an episode that was finished and one that was left, a copy plays as a new one does."""
@@ -104,6 +113,7 @@ def episodes_leave_nothing(subject: Subject) -> None:
 @check(
     "Races: copies that are right one after the other and wrong on several threads.",
     "rLLM's environments must declare `is_multithread_safe`; OpenEnv PR#1078: seeding needs a lock",
+    needs=(same_seed_alone, same_seed_interleaved),
 )
 def same_seed_on_threads(subject: Subject) -> None:
     """Four copies on four threads, each against itself played alone."""
@@ -125,13 +135,13 @@ def same_seed_on_threads(subject: Subject) -> None:
 @check(
     "Copies that a vector makes and that differ from the environment alone.",
     "GEM: environment 0 of a vector is not the same environment with the same seed alone",
+    needs=(same_seed_alone,),
 )
 def same_seed_in_a_vector(subject: Subject) -> None:
     """Three environments in Gymnasium's vector, each against itself alone."""
     vector = gym.vector.SyncVectorEnv([_maker(subject)] * _COPIES)
     try:
-        with subject.fresh() as alone:
-            _compare_with_vector(vector, alone, subject.seed)
+        _compare_with_vector(vector, subject)
     finally:
         vector.close()
 
@@ -143,18 +153,20 @@ def _maker(subject: Subject) -> Callable[[], ToolEnv]:
     return Recipe.of(subject.env).make
 
 
-def _compare_with_vector(vector: gym.vector.SyncVectorEnv, alone: ToolEnv, seed: int) -> None:
+def _compare_with_vector(vector: gym.vector.SyncVectorEnv, subject: Subject) -> None:
+    seed = subject.seed
     observations, infos = vector.reset(seed=seed)
     envs: list[Any] = [env.unwrapped for env in vector.envs]
     actions = tuple(oracle_or_silence(env)(env.episode) for env in envs)
     outcome: Any = vector.step(actions)
     for place, action in enumerate(actions):
         where = f"place {place} of a vector with seed {seed} and an environment with seed {seed + place}"
-        observation, info = alone.reset(seed=seed + place)
-        expect(str(observations[place]) == observation, f"{where} begin differently")
-        expect(infos["task_id"][place] == info["task_id"], f"{where} have different tasks")
-        expect(oracle_or_silence(alone)(alone.episode) == action, f"the oracles of {where} act differently")
-        step = Moment(*alone.step(action))
+        with subject.fresh() as alone:
+            observation, info = alone.reset(seed=seed + place)
+            expect(str(observations[place]) == observation, f"{where} begin differently")
+            expect(infos["task_id"][place] == info["task_id"], f"{where} have different tasks")
+            expect(oracle_or_silence(alone)(alone.episode) == action, f"the oracles of {where} act differently")
+            step = Moment(*alone.step(action))
         found = [str(outcome[0][place]), *(comparable(column[place].item()) for column in outcome[1:4])]
         wanted = [step.observation, *map(comparable, (float(step.reward), step.terminated, step.truncated))]
         alike(found, wanted, f"{where}, after a step")
@@ -163,6 +175,7 @@ def _compare_with_vector(vector: gym.vector.SyncVectorEnv, alone: ToolEnv, seed:
 @check(
     "Episodes that depend on the process: the order of sets, hashes of texts, process ids, the clock.",
     "TextArena #99 asks for the same word from the same seed; rollouts run in worker processes",
+    needs=(same_seed_alone,),
 )
 def same_seed_in_another_process(subject: Subject) -> None:
     """A new interpreter with another seed of hashes makes the environment by its id and plays the same episodes."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ...tools.base import FunctionSchema, ToolCall
 from ...tools.errors import InputError
 from ..env import ScriptedPolicy, ToolEnv
-from ..episode import Action
+from ..episode import Action, Episode
 from .base import CheckFailed, expect, shown
 
 MOST_TURNS = 64
@@ -73,6 +73,17 @@ def oracle_or_silence(env: ToolEnv) -> ScriptedPolicy:
     return env.oracle() if has_oracle(env) else lambda episode: ""
 
 
+def insistent(env: ToolEnv) -> ScriptedPolicy:
+    """The oracle, which makes its first call three times: what a tool remembers of a call shows in the next."""
+    oracle = oracle_or_silence(env)
+
+    def act(episode: Episode) -> str:
+        again = 0 < len(episode.turns) < 3 and episode.turns[0].results
+        return episode.turns[0].action if again else oracle(episode)
+
+    return act
+
+
 def says(*texts: str) -> ScriptedPolicy:
     """A policy that writes these texts in turn, the last one for ever."""
     return lambda episode: texts[min(len(episode.turns), len(texts) - 1)]
@@ -84,7 +95,7 @@ def begins(policy: ScriptedPolicy, *texts: str) -> ScriptedPolicy:
 
 
 def transcript(env: ToolEnv, seed: int) -> Iterator[Any]:
-    """Three episodes of a seed and two resets without one, as values that can be compared.
+    """Three episodes of a seed, as values that can be compared.
 
     By the oracle; by the oracle for one action and idle words after it; by idle words alone.
     """
@@ -92,8 +103,6 @@ def transcript(env: ToolEnv, seed: int) -> Iterator[Any]:
     for number, policy in enumerate((oracle, begins(oracle, "Let me see.", ""), says("Well, well."))):
         for moment in moments(env, policy, most=8, seed=seed + number):
             yield comparable(moment)
-    for _ in range(2):
-        yield comparable(env.reset())
 
 
 def comparable(value: Any) -> Any:

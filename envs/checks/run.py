@@ -67,9 +67,12 @@ def check_env(
     if not isinstance(inner, ToolEnv):
         raise InputError(f"{type(inner).__name__} is no ToolEnv; gymnasium.utils.env_checker checks any environment")
     subject = Subject(inner.spawn(), tuple(islice(inner.tasks, tasks)), seed)
-    results, trials, started = [], [], time.perf_counter()
+    results: list[CheckResult] = []
+    trials: list[Trial] = []
+    started = time.perf_counter()
     for check in checks:
-        results.append(_run(check, subject))
+        red = [result.name for result in results if result.verdict == "red" and result.name in check.needs]
+        results.append(_skipped(check, red) if red else _run(check, subject))
         if progress:
             progress(results[-1])
     for canary in canaries:
@@ -93,6 +96,10 @@ def check_env(
     if raise_on_failure:
         report.raise_if_failed()
     return report
+
+
+def _skipped(check: Check, red: Sequence[str]) -> CheckResult:
+    return CheckResult(check.name, "skipped", f"{' and '.join(red)} must be green first", 0.0)
 
 
 def _run(check: Check, subject: Subject) -> CheckResult:

@@ -12,36 +12,38 @@ from gymnasium.error import ResetNeeded
 
 from ..env import ToolEnv
 from .base import CheckFailed, Subject, check, expect
-from .play import alike, begins, comparable, moments, oracle_or_silence, rest, transcript
+from .determinism import same_seed_alone, same_seed_interleaved
+from .play import alike, begins, comparable, insistent, moments, rest, transcript
 
 _MOST_TURNS = 6
 
 
 def _points(subject: Subject) -> Iterator[tuple[ToolEnv, int, list[Any]]]:
-    """Environments in mid-episode: before the first action, after it, ...; with what the oracle is told from there."""
+    """Environments in mid-episode: before the first action, after it, ...; with what is told from there."""
     with subject.fresh() as env:
-        told = [comparable(moment) for moment in moments(env, oracle_or_silence(env), seed=subject.seed)]
+        told = [comparable(moment) for moment in moments(env, insistent(env), seed=subject.seed)]
     for turns in range(min(len(told) - 1, _MOST_TURNS)):
         with subject.fresh() as env:
             env.reset(seed=subject.seed)
-            list(rest(env, oracle_or_silence(env), most=turns))
+            list(rest(env, insistent(env), most=turns))
             yield env, turns, told[turns + 1 :]
 
 
 def _told(env: ToolEnv) -> list[Any]:
-    """What the oracle is told from where an environment stands."""
-    return [comparable(moment) for moment in rest(env, oracle_or_silence(env))]
+    """What an insistent oracle is told from where an environment stands."""
+    return [comparable(moment) for moment in rest(env, insistent(env))]
 
 
 def _disturb(env: ToolEnv) -> None:
-    """Plays on otherwise than the oracle would, and starts another episode."""
-    list(rest(env, begins(oracle_or_silence(env), "Something else."), most=2))
-    list(moments(env, oracle_or_silence(env), most=1, seed=12345))
+    """Plays on otherwise, and starts another episode."""
+    list(rest(env, begins(insistent(env), "Something else."), most=2))
+    list(moments(env, insistent(env), most=1, seed=12345))
 
 
 @check(
     "A copy that takes the episode of the environment it was copied from with it.",
     "GEM: wrappers copy the attributes of the environment inside once, and are stale ever after",
+    needs=(same_seed_alone, same_seed_interleaved),
 )
 def spawn_shares_no_episode(subject: Subject) -> None:
     """A spawned environment has no episode, and playing it leaves the other's alone."""
@@ -61,6 +63,7 @@ def spawn_shares_no_episode(subject: Subject) -> None:
 @check(
     "A fork that is not in the same state, or not independent: tools, boards and records that are shared.",
     "GEM has `get_state` in some environments, TextArena copies deeply; of peers' tools none can be forked",
+    needs=(same_seed_alone, same_seed_interleaved),
 )
 def fork(subject: Subject) -> None:
     """At each turn of the oracle's episode, forks and the original all go on alike, whatever is done to one."""
@@ -75,6 +78,7 @@ def fork(subject: Subject) -> None:
 @check(
     "A snapshot that misses something: a tool's state, the record, the stream of random numbers.",
     "GEM restores some environments, and the state of no tool; SkyRL's and GEM's Python is without state",
+    needs=(same_seed_alone, same_seed_interleaved),
 )
 def snapshot(subject: Subject) -> None:
     """At each turn, what is restored goes on as the original did, in another environment and in the same."""
@@ -94,6 +98,7 @@ def snapshot(subject: Subject) -> None:
 @check(
     "Environments and records that cannot be sent to a worker or written to a checkpoint: lambdas, locks, handles.",
     "Gymnasium's asynchronous vectors pickle; this check found two environments of this package with local functions",
+    needs=(same_seed_alone,),
 )
 def pickling(subject: Subject) -> None:
     """A pickled environment plays as before, and a pickled episode is the same."""
@@ -102,7 +107,7 @@ def pickling(subject: Subject) -> None:
         episode = env.episode
         try:
             copied = pickle.loads(pickle.dumps(episode))
-            other: ToolEnv = pickle.loads(pickle.dumps(env.spawn()))
+            other: ToolEnv = pickle.loads(pickle.dumps(subject.env))
         except Exception as error:
             raise CheckFailed(f"it does not pickle: {type(error).__name__}: {error}") from error
         expect(copied == episode == copy.deepcopy(episode), "the record of an episode is another after pickling")

@@ -19,7 +19,7 @@ from .play import answers, is_answer, last_moment, oracle_or_silence
 from .schemas import sample_call
 
 _LOOKED_AT = 24
-_REPEATS = 5
+_REPEATS = 3
 _NO_TASK = "no task has this id"
 
 
@@ -73,7 +73,7 @@ def prompt_asks(subject: Subject) -> None:
     with subject.fresh() as env:
         for task in subject.tasks[:_LOOKED_AT]:
             prompt, info = env.reset(seed=subject.seed, options={"task_id": task.id})
-            question = task.question.strip()
+            question = env.episode.task.question.strip()
             expect(question in prompt, f"the question of {task.id!r} is not in the prompt {shown(prompt)}")
             said = "\n".join(str(message.get("content")) for message in info["messages"])
             expect(question in said, f"the question of {task.id!r} is not in the messages {shown(said)}")
@@ -146,14 +146,16 @@ def verdicts_repeat(subject: Subject) -> None:
             before = copy.deepcopy(episode)
             copied = pickle.loads(pickle.dumps(episode))
             wanted = env.score(episode), env.reward_function(episode)
-            expect(wanted[1].reward == last.reward, f"the reward was {last.reward}, and is {wanted[1].reward} now")
+            first = f"score {last.info['score']}, reward {last.reward}"
+            same = wanted[0] == last.info["score"] and wanted[1].reward == last.reward
+            expect(same, f"an episode was judged {first}, and {_shown(wanted)} the next time")
             for _ in range(_REPEATS):
                 for judge, judged in ((env, episode), (other, copied)):
                     found = judge.score(judged), judge.reward_function(judged)
                     expect(
                         found == wanted, f"an episode was judged {_shown(wanted)}, and {_shown(found)} the next time"
                     )
-                time.sleep(0.01)
+                time.sleep(0.005)
             expect(episode == before, "judging an episode changes its record")
 
 
