@@ -18,12 +18,14 @@ from .search_r1 import SearchR1Format
 from .simpletir import SimpleTirFormat
 from .think_answer import ThinkAnswerFormat
 from .torl import TorlFormat
+from .zero_search import ZeroSearchFormat
 
 __all__ = ["FORMATS", "ActionFormat", "action_format"]
 
 _CLASSES: tuple[type[ActionFormat], ...] = (
     ResearchFormat,
     SearchR1Format,
+    ZeroSearchFormat,
     R1SearcherFormat,
     ReActFormat,
     HermesFormat,

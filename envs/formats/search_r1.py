@@ -85,8 +85,15 @@ class SearchR1Format(SingleFunctionFormat):
 
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
         """The numbered documents between information marks."""
-        payload = cut("".join(_documents(result) for result in results).strip())
+        payload = cut("\n".join([self.documents(result) for result in results]).strip())
         return f"\n\n<information>{payload}</information>\n\n"
+
+    def documents(self, result: ToolResult) -> str:
+        """The documents of a result, one after the other."""
+        passages = passages_of(result)
+        if not passages:
+            return result.output
+        return "".join([f'Doc {i}(Title: "{title}") {text}\n' for i, (title, text) in enumerate(passages, start=1)])
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a search."""
@@ -95,10 +102,3 @@ class SearchR1Format(SingleFunctionFormat):
     def write_answer(self, thought: str, answer: str, turn: int) -> str:
         """A thought and an answer."""
         return self.checked_answer(f"<think> {thought} </think>\n<answer> {answer} </answer>", answer)
-
-
-def _documents(result: ToolResult) -> str:
-    passages = passages_of(result)
-    if not passages:
-        return f"{result.output}\n"
-    return "".join(f'Doc {i}(Title: "{title}") {text}\n' for i, (title, text) in enumerate(passages, start=1))

@@ -17,8 +17,8 @@ SCHEMA = FunctionSchema("search", "Finds passages.", {"type": "object", "propert
 CALL = ToolCall("search", {"query": "Ulm"}, id="2")
 
 NAMES = [
-    "research", "search_r1", "r1_searcher", "react", "hermes", "recall", "openai", "code", "torl", "simpletir",
-    "think_answer",
+    "research", "search_r1", "zero_search", "r1_searcher", "react", "hermes", "recall", "openai", "code", "torl",
+    "simpletir", "think_answer",
 ]  # fmt: skip
 
 
@@ -103,6 +103,7 @@ def test_published_stops() -> None:
     assert {name: made.stop for name, made in FORMATS.items()} == {
         "research": ("</search>",),
         "search_r1": ("</search>", "</answer>"),
+        "zero_search": ("</search>", "</answer>"),
         "r1_searcher": ("<|end_of_query|>",),
         "react": ("\nObservation",),
         "hermes": (),
@@ -126,6 +127,14 @@ def test_published_limits() -> None:
             last_turn_calls=False,
             max_turn_tokens=500,
             max_observation_tokens=500,
+            observation_cut="head",
+            max_context=4096,
+        ),
+        "zero_search": Limits(
+            max_turns=6,
+            last_turn_calls=False,
+            max_turn_tokens=500,
+            max_observation_tokens=2048,
             observation_cut="head",
             max_context=4096,
         ),

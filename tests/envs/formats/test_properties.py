@@ -21,6 +21,7 @@ NAMES = sorted(FORMATS)
 CALLING = {
     "research": ("search", "query"),
     "search_r1": ("search", "query"),
+    "zero_search": ("search", "query"),
     "r1_searcher": ("search", "query"),
     "react": ("lookup", "keyword"),
     "code": ("python", "code"),

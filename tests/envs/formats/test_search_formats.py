@@ -118,6 +118,15 @@ def test_search_r1(
     assert read("search_r1", text + surplus) == (text, surplus, calls, answer, faults)
 
 
+def test_zero_search_reads_as_search_r1_and_shows_documents_without_titles(read: Callable[..., Any]) -> None:
+    for text, surplus, *_ in SEARCH_R1:
+        assert read("zero_search", text + surplus) == read("search_r1", text + surplus)
+    untitled = [{"id": "1", "title": "", "text": "A city."}, {"id": "2", "title": "1984", "text": "A novel."}]
+    found = ToolResult(ToolStatus.OK, "", metadata={"passages": untitled})
+    assert render("zero_search", found) == "\n\n<information>Doc 1: A city.\nDoc 2: 1984 A novel.</information>\n\n"
+    assert render("zero_search", PLAIN) == "\n\n<information>42</information>\n\n"
+
+
 def test_search_r1_tells_what_an_action_looks_like(parse: Callable[..., Any]) -> None:
     reply = parse("search_r1", "nothing").reply
     assert reply.startswith("\nMy previous action is invalid. ") and reply.endswith(" Let me try again.\n")
