@@ -25,6 +25,7 @@ __all__ = ["OpenAIEngine", "TextCodec"]
 _MOST_STOPS = 4
 _OPENINGS = (("</", "<"), ("<|end_of_", "<|begin_of_"))
 """How closing marks begin, and the opening marks that belong to them."""
+_FENCE = "```"
 _LONGEST_WAIT = 60.0
 _POLL = 0.02
 
@@ -40,7 +41,8 @@ class OpenAIEngine(InferenceEngine):
     Servers drop the stop string that ended a text. It is put back when the server names it (`stop_reason`, as vLLM
     does); otherwise when generation ended by itself and a stop string of the form `</tag>` belongs to a `<tag>` that
     the text opened and did not close, the last such tag if there are several; `<|end_of_X|>` and `<|begin_of_X|>`
-    likewise. Other stop strings are not put back.
+    likewise, a line of three backticks after an odd number of fences, and a fence with a word to it where the text ends
+    with a closed one. Other stop strings are not put back.
 
     A request with `tools` gets native tool calls: a response that holds some becomes the text of an action of the
     `openai` format. Without `tools` none are asked for.
@@ -241,12 +243,20 @@ def dropped_stop(text: str, stop: Sequence[str], named: object = None) -> str:
     """
     if isinstance(named, str) and named in stop:
         return named
-    opened: list[tuple[int, str]] = []
-    for mark in stop:
-        opening = next((new + mark.removeprefix(old) for old, new in _OPENINGS if mark.startswith(old)), None)
-        if opening is not None and (position := text.rfind(opening)) > text.rfind(mark):
-            opened.append((position, mark))
-    return max(opened)[1] if opened else ""
+    opened = [(_opened_at(text, mark), mark) for mark in stop]
+    position, mark = max(opened, default=(-1, ""))
+    return mark if position >= 0 else ""
+
+
+def _opened_at(text: str, mark: str) -> int:
+    """Where a text opens what a mark closes; -1 if it has closed it already, or nobody can tell."""
+    if mark.strip() == _FENCE:
+        return text.rfind(_FENCE) if text.count(_FENCE) % 2 else -1
+    if mark.startswith(_FENCE):
+        return len(text) if text.count(_FENCE) % 2 == 0 and text.rstrip().endswith(f"\n{_FENCE}") else -1
+    opening = next((new + mark.removeprefix(old) for old, new in _OPENINGS if mark.startswith(old)), None)
+    position = -1 if opening is None else text.rfind(opening)
+    return position if position > text.rfind(mark) else -1
 
 
 def _one_line(text: str) -> str:

@@ -227,12 +227,18 @@ def test_texts_that_no_server_accepts_are_mended(served, toys):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "stop", "expected"),
     [
-        ("a <|begin_of_query|> b ", "<|end_of_query|>"),
-        ("a <|begin_of_query|> b <|end_of_query|> c", ""),
-        ("a", ""),
+        ("a <|begin_of_query|> b ", "<|end_of_query|>", "<|end_of_query|>"),
+        ("a <|begin_of_query|> b <|end_of_query|> c", "<|end_of_query|>", ""),
+        ("a", "<|end_of_query|>", ""),
+        ("t\n```python\nprint(1)", "\n```\n", "\n```\n"),
+        ("t\n```python\nprint(1)\n```", "\n```\n", ""),
+        ("t", "\n```\n", ""),
+        ("t\n```python\nprint(1)\n```\n", "```output", "```output"),
+        ("t\n```python\nprint(1)", "```output", ""),
+        ("So \\boxed{4}.", "```output", ""),
     ],
 )
-def test_ends_of_queries_that_the_server_dropped(text, expected):
-    assert dropped_stop(text, ("<|end_of_query|>",)) == expected
+def test_ends_that_the_server_dropped(text, stop, expected):
+    assert dropped_stop(text, (stop,)) == expected
