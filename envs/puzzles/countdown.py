@@ -27,7 +27,7 @@ _TARGETS = {3: (10, 100), 4: (10, 100), 5: (100, 999), 6: (100, 999)}
 _LARGEST_STEP = 9_999
 _ROW_CHANCES = {3: 0.30, 4: 0.08}  # measured: .286 and .077 of the 9,532 rows of TinyZero's data at hand
 _CHANCES = {3: 0.16, 4: 0.05}  # measured: .149 and .040 of 4,000 generated puzzles
-_ANSWER = re.compile(r"<answer>(.*?)</answer>")
+_OPEN, _CLOSE = "<answer>", "</answer>"
 
 
 class CountdownEnv(PuzzleEnv):
@@ -158,10 +158,9 @@ def countdown_reward(response: str, numbers: Sequence[int], target: int) -> floa
         numbers: The given numbers.
         target: The value to reach.
     """
-    answers = _ANSWER.findall(response[response.rfind("\n") + 1 :])
-    if not answers:
+    text = _last_answer(response[response.rfind("\n") + 1 :])
+    if text is None:
         return 0.0
-    text = answers[-1].strip()
     reading = read_expression(text)
     if reading is None or _given(re.findall("[0-9]+", text)) != Counter(numbers):
         return WRONG
@@ -176,9 +175,28 @@ def _search(numbers: tuple[int, ...], target: int) -> str | None:
 
 
 def _countdown(episode: Episode) -> RewardResult:
+    """TinyZero's reward of the last action. What is no solution by the exact rules of the game earns no more than 0.1.
+
+    (TinyZero takes Python's rounding and further operators, and reads one line where an action format reads the whole
+    block.)
+    """
     task, said = episode.task, episode.turns[-1].parsed.text if episode.turns else ""
     reward = countdown_reward(said, task.metadata["numbers"], task.metadata["target"])
+    if not CountdownEnv.judge(episode).solved:
+        reward = min(reward, WRONG)
     return RewardResult(reward, {"correct": float(reward == RIGHT), "answered": float(reward > 0)})
+
+
+def _last_answer(line: str) -> str | None:
+    """What the last match of `<answer>(.*?)</answer>` holds, found in linear time."""
+    found, start = None, line.find(_OPEN)
+    while start >= 0:
+        end = line.find(_CLOSE, start)
+        if end < 0:
+            break
+        found = line[start + len(_OPEN) : end].strip()
+        start = line.find(_OPEN, end)
+    return found
 
 
 def _is_sum(numbers: Sequence[int], target: int) -> bool:

@@ -21,7 +21,7 @@ from ..task import Task, TaskSet
 from .base import MOST_UNSOLVED, Difficulty, PuzzleEnv, Split, level
 from .knights_grammar import SEED, Change, Puzzle, Sampler, Statements, solve
 from .knights_reasoning import reason, tell
-from .knights_wording import KNIGHT_AND_KNAVE, Wording, role_words, solution_texts, word_puzzle
+from .knights_wording import KNIGHT_AND_KNAVE, PAIRS, Wording, role_words, solution_texts, word_puzzle
 
 Perturbation = Literal["statement", "leaf", "random_pair", "flip_role", "uncommon_name", "reorder_statement"]
 """The published changes: of what is said (`Sampler.perturb`), or of how it is told (`word_puzzle`)."""
@@ -320,14 +320,15 @@ def _task(
 
 
 def _in_knights(answer: str, task: Task) -> str:
-    """An answer with other words for the roles in terms of knights and knaves; unreadable if it has both."""
+    """An answer with other words for the roles in terms of knights and knaves; unreadable if it has words of both."""
     words = task.metadata.get("roles", KNIGHT_AND_KNAVE)
     if KNIGHT_AND_KNAVE[0] in words:
         return answer
-    if re.search("knight|knave", answer, re.IGNORECASE):
+    foreign = {word.split()[1] for pair in (*PAIRS, KNIGHT_AND_KNAVE) for word in pair if word not in words}
+    if re.search("|".join(sorted(foreign)), answer, re.IGNORECASE):
         return ""
     for word, known in zip(words, KNIGHT_AND_KNAVE, strict=True):
-        answer = re.sub(rf"\ban?\s+{word.split()[1]}\b", known, answer, flags=re.IGNORECASE)
+        answer = re.sub(rf"\ban?\s+{re.escape(word.split()[1])}\b", known, answer, flags=re.IGNORECASE)
     return answer
 
 

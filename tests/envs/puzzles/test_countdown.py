@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,18 @@ def test_game_of_24(answer: str, solved: bool) -> None:
         ("<answer>03 + 4 * 5</answer>", 0.1),  # Python refuses the zero
         ("<answer>3 + 4 * ٥</answer>", 0.1),
         ("<answer><answer>3 + 4 * 5</answer></answer>", 0.1),
+        ("<answer>3 + 4 * 5</answer> <answer>", 1.0),  # never closed
     ],
 )
 def test_the_reward_of_tinyzero(response: str, reward: float) -> None:
     assert countdown_reward(response, [3, 4, 5], 23) == reward
+
+
+def test_long_responses_take_linear_time() -> None:
+    started = time.thread_time()
+    for piece in ("<answer>", "</answer>", "<answer></answer>", "<answer>\n"):
+        countdown_reward(piece * 100_000, [1], 1)
+    assert time.thread_time() - started < 2
 
 
 def test_quirks_of_tinyzero() -> None:
@@ -104,6 +113,9 @@ def test_the_puzzle_as_published(play: Callable[..., Any]) -> None:
     assert (reward, info["score"], info["reward_terms"]) == (1.0, 1.0, {"correct": 1.0, "answered": 1.0})
     reward, info = play(env, lambda episode: "hm </think> <answer>3 + 4</answer>", seed=0)
     assert (reward, info["score"]) == (0.1, 0.0) and env.reward_function.wrong_ceiling == 0.1
+    # TinyZero reads the last line, the format the whole block: the exact rules decide.
+    reward, info = play(env, lambda episode: "</think> <answer> (3\n<answer> 3 + 4 * 5 </answer>", seed=0)
+    assert (reward, info["score"]) == (0.1, 0.0)
     reward, info = play(env, lambda episode: "hm", seed=0)
     assert (reward, info["score"]) == (0.0, 0.0)
 

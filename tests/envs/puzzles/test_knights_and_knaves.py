@@ -291,7 +291,7 @@ def test_the_oracle_earns_three(n_people: int, evaluate: Callable[..., Any]) -> 
     assert evaluate(env, env.oracle()) == {"scores": [1.0] * 10, "rewards": [3.0] * 10}
     assert evaluate(env, env.demonstrator()) == {"scores": [1.0] * 10, "rewards": [3.0] * 10}
     assert "Suppose" in env.episode.response
-    assert env.guess_rate == 0.5**n_people
+    assert env.guess_rate == max(0.5**n_people, 1 / 10)
 
 
 @pytest.mark.parametrize("perturbation", ["random_pair", "flip_role", "uncommon_name", "reorder_statement", "leaf"])
@@ -348,6 +348,7 @@ def test_other_words_for_the_roles() -> None:
         ("Ann is a knight, Bob is a knave", False),
         ("Ann is an angel, Bob is a knave", False),
         ("Ann is a devil, Bob is an angel", False),
+        ("Ann is an angel, Bob is a devil, or Ann is a sage", False),
     ):
         assert renamed.verify(answer, task) is solved
     flipped = KnightsAndKnavesEnv([{**ROW, "knight_knave": {"a_knight": "a knave", "a_knave": "a knight"}}])
