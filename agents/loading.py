@@ -5,7 +5,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -192,8 +191,7 @@ class EnvironmentSetup:
         """
         by_name = reward is not None and takes_option(self.env_id, "reward")
         options = {**self.options, **({"reward": reward} if by_name else {})}
-        make = make_env if tasks is None else partial(make_scoring_env, tasks=tasks)
-        env = make(self.env_id, **options)
+        env = make_env(self.env_id, **options) if tasks is None else make_scoring_env(self.env_id, tasks, **options)
         if reward is not None and not by_name:
             env.reward_function = pick_reward(reward)
         return env

@@ -99,7 +99,7 @@ def make_env(id: str, **options: Any) -> ToolEnv:
     return _create(spec, creator, {**spec.kwargs, **options})
 
 
-def make_scoring_env(id: str, tasks: TaskSet, **options: Any) -> ToolEnv:
+def make_scoring_env(id: str, tasks: TaskSet, /, **options: Any) -> ToolEnv:
     """Makes an environment that is asked for rewards and scores alone (`ToolEnv.assess`).
 
     Where the environment says how (`ToolEnv.scoring_options`) and names these options among its arguments, it does

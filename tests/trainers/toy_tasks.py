@@ -100,6 +100,35 @@ class DenseSearch(SearchQAEnv):
         super().__init__(**options, reward=reward)
 
 
+def shortest_first(episodes, results):
+    """The shortest right answers of a group earn 2 in place of 1."""
+    lengths = [
+        len(episode.answer) if result.reward else None for episode, result in zip(episodes, results, strict=True)
+    ]
+    least = min((length for length in lengths if length is not None), default=None)
+    return [
+        RewardResult(2.0, {**result.terms, "shortest": 1.0}) if length is not None and length == least else result
+        for length, result in zip(lengths, results, strict=True)
+    ]
+
+
+class Short(Letters):
+    """Any answer that begins as asked is right; within a group, the shortest such answer earns most."""
+
+    def __init__(self, begins=("x", "y"), split="train", limits=None):
+        super().__init__(begins, split, limits)
+        self.reward_function = RewardFunction(
+            "short",
+            lambda episode: RewardResult(self.score(episode), {"right": self.score(episode)}),
+            minimum=-1.0,
+            maximum=2.0,
+            group=shortest_first,
+        )
+
+    def score(self, episode):
+        return float((episode.answer or "").startswith(episode.task.answers))
+
+
 class Asking(WholeText):
     """Whatever the agent writes is a question, to one tool or the other; in the last turn, its answer."""
 
@@ -186,5 +215,5 @@ def vowels(text: str) -> float:
 
 
 toolgym.register("tests/Letters-v0", Letters)
-for environment in (Case, DenseLetters, Trouble, DenseSearch, Rumours):
+for environment in (Case, DenseLetters, Trouble, DenseSearch, Rumours, Short):
     toolgym.register(f"tests/{environment.__name__}-v0", environment)

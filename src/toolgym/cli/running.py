@@ -138,9 +138,10 @@ def evaluate(
                 explain=env.oracle_gap if agent == "oracle" else None,
             )
     except AllEpisodesFailed as error:
-        if endpoint is None:
+        if endpoint is None and cassette is None:
             raise
-        raise InputError(str(error)) from error  # no episode could be played: the server is not what was said
+        # No episode could be played: the server is not what was said, or the cassette has another evaluation.
+        raise InputError(str(error)) from error
     finally:
         player.close()
     if saved is not None:
