@@ -1,4 +1,4 @@
-"""Boards: tools with one function of one text, over a state that is JSON."""
+"""Boards: tools with one function of one text, and a JSON state."""
 
 from __future__ import annotations
 

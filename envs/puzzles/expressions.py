@@ -1,4 +1,4 @@
-"""Arithmetic expressions: read without `eval`, valued exactly, found by search."""
+"""Arithmetic expressions: read safely, valued exactly, searched for."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Literal, get_args
 
 from ...tools.adapters import ToolLike
@@ -30,6 +31,7 @@ TEST_PUZZLES = 100
 """The published test split is the first hundred puzzles of a sampler, the training split what follows."""
 _TRAINING_PUZZLES = {2: 200}  # and a thousand of more people
 _MOST_TRAINING_PUZZLES = 20_000
+_PROBED = 16  # tasks whose words are looked at before an episode is played
 _DEEP = 0.85  # from this difficulty on, an operator may stand inside another
 _LONGEST_READ, _MOST_CLAUSES = 4_000, 100  # of an answer, for partial credit
 
@@ -87,6 +89,8 @@ class KnightsAndKnavesEnv(PuzzleEnv):
     ) -> None:
         if difficulty is not None and (n_people is not None or perturbation is not None):
             raise InputError("difficulty chooses the people and the statements; give no n_people and no perturbation")
+        if tasks is not None and (n_people, difficulty, perturbation) != (None, None, None):
+            raise InputError("n_people, difficulty and perturbation are for generated puzzles; tasks have their own")
         if tasks is None:
             if difficulty is None:
                 tasks = published_puzzles(3 if n_people is None else n_people, split, size, task_seed, perturbation)
@@ -103,10 +107,8 @@ class KnightsAndKnavesEnv(PuzzleEnv):
             limits=limits,
             render_mode=render_mode,
         )
-        if renamed and self.reward_function.name == "logic_rl":
-            raise InputError(
-                "the reward 'logic_rl' reads knights and knaves, which 'random_pair' renames; use 'puzzle'"
-            )
+        if self.reward_function.name == "logic_rl" and any(map(_is_renamed, islice(self.tasks, _PROBED))):
+            raise InputError("the reward 'logic_rl' reads knights and knaves, which these puzzles rename; use 'puzzle'")
 
     @classmethod
     def make(cls, seed: int, index: int, difficulty: float) -> Task:
@@ -319,11 +321,16 @@ def _task(
     return Task(task_id, quiz, (lines, sentence), metadata)
 
 
+def _is_renamed(task: Task) -> bool:
+    """Whether the roles of a puzzle have other words than knight and knave."""
+    return KNIGHT_AND_KNAVE[0] not in task.metadata.get("roles", KNIGHT_AND_KNAVE)
+
+
 def _in_knights(answer: str, task: Task) -> str:
     """An answer with other words for the roles in terms of knights and knaves; unreadable if it has words of both."""
-    words = task.metadata.get("roles", KNIGHT_AND_KNAVE)
-    if KNIGHT_AND_KNAVE[0] in words:
+    if not _is_renamed(task):
         return answer
+    words = task.metadata["roles"]
     foreign = {word.split()[1] for pair in (*PAIRS, KNIGHT_AND_KNAVE) for word in pair if word not in words}
     if re.search("|".join(sorted(foreign)), answer, re.IGNORECASE):
         return ""

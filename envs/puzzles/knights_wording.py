@@ -1,4 +1,4 @@
-"""Knights and knaves in words, as published, and the published changes of the wording.
+"""Knights and knaves in words, as published, and changes of the words.
 
 The names, frames and fixed parts are the data format of Xie et al. 2024 (arXiv 2410.23123; AlphaPav/mem-kk-logic,
 `data_prep/lib_kk.py`): a quiz that differed in a word would be another puzzle.

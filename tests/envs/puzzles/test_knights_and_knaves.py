@@ -375,6 +375,11 @@ def test_options_that_do_not_fit() -> None:
         KnightsAndKnavesEnv(difficulty=0.5, n_people=3)
     with pytest.raises(InputError, match="use 'puzzle'"):
         KnightsAndKnavesEnv(perturbation="random_pair", reward="logic_rl")
+    with pytest.raises(InputError, match="use 'puzzle'"):
+        KnightsAndKnavesEnv([{**ROW, "knight_knave": {"a_knight": "a sage", "a_knave": "a fool"}}])
+    for options in ({"n_people": 3}, {"difficulty": 0.5}, {"perturbation": "leaf"}):
+        with pytest.raises(InputError, match="for generated puzzles"):
+            KnightsAndKnavesEnv([ROW], **options)  # type: ignore[arg-type]
 
 
 def test_difficulty_is_people_then_depth_and_asks_for_more_steps() -> None:
