@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,14 +85,15 @@ class WorldClaims:
         if not 1 <= hops <= MAX_HOPS:
             raise InputError(f"hops must be from 1 to {MAX_HOPS}, not {hops}")
 
-        def make(seed: int, index: int) -> Task:
-            block, place = divmod(index, len(FEVER_LABELS))
-            order = np.random.default_rng([seed, 5, SPLITS.index(split), hops, block]).permutation(len(FEVER_LABELS))
-            rng = np.random.default_rng([seed, 6, SPLITS.index(split), hops, index])
-            task = self._task(FEVER_LABELS[int(order[place])], split, hops, rng)
-            return replace(task, question=wording.format(claim=task.question))
-
+        make = partial(self._make, split, hops, wording)  # not a local function: task sets are pickled
         return TaskSet.generate(make, size, seed, f"world-{self.world.seed}-claims-{split}-{hops}hop-{seed}")
+
+    def _make(self, split: str, hops: int, wording: str, seed: int, index: int) -> Task:
+        block, place = divmod(index, len(FEVER_LABELS))
+        order = np.random.default_rng([seed, 5, SPLITS.index(split), hops, block]).permutation(len(FEVER_LABELS))
+        rng = np.random.default_rng([seed, 6, SPLITS.index(split), hops, index])
+        task = self._task(FEVER_LABELS[int(order[place])], split, hops, rng)
+        return replace(task, question=wording.format(claim=task.question))
 
     def _task(self, label: str, split: str, hops: int, rng: np.random.Generator) -> Task:
         chain = self._chain(label, split, hops, rng)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..tools.base import ToolCall
+from ..tools.errors import InputError
 from .choices import pick_format
 from .env import LimitsChoice, ScriptedPolicy, ToolEnv
 from .episode import Episode, RewardResult
@@ -130,7 +131,11 @@ class PythonCodeEnv(ToolEnv):
             code = f"{metadata.get('before', '')}{solution}\n{metadata['tests']}"
             call = ToolCall(self.functions[0].name, {"code": code})
             return self.action_format.write_call("I try the program out.", call, turn)
-        return self.action_format.write_answer("The program does what it should.", f"```python\n{solution}\n```", turn)
+        thought = "The program does what it should."
+        try:
+            return self.action_format.write_answer(thought, f"```python\n{solution}\n```", turn)
+        except InputError:  # a fence is a call in this format
+            return self.action_format.write_answer(thought, solution, turn)
 
 
 def program_of(answer: str) -> str:

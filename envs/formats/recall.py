@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
+from ...tools.output import clean_text
 from ..episode import Action, FormatFault, Limits, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
@@ -118,4 +119,4 @@ def _read_call(content: str) -> ToolCall:
 def _responses(calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut) -> str:
     pairs = zip(calls, results, strict=True)
     said = ((call, f"{_FAILED}{call.error}" if call.error else result.output) for call, result in pairs)
-    return "".join(f"<tool_response>{call.id}\n{cut(text)}\n</tool_response>\n" for call, text in said)
+    return "".join(f"<tool_response>{clean_text(call.id)}\n{cut(text)}\n</tool_response>\n" for call, text in said)
