@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .sources import load_tasks, read_rows
     from .spaces import TextSpace
     from .task import Task, TaskSet
+    from .vector import EnvStep, ToolVectorEnv
     from .world import World
 
 _HOMES = {
@@ -38,6 +39,7 @@ _HOMES = {
     "ActionFormat": "formats.base",
     "CheckReport": "checks",
     "CountdownEnv": "puzzles.countdown",
+    "EnvStep": "vector",
     "Episode": "episode",
     "FormatFault": "episode",
     "Game24Env": "puzzles.game24",
@@ -63,6 +65,7 @@ _HOMES = {
     "TaskSet": "task",
     "TextSpace": "spaces",
     "ToolEnv": "env",
+    "ToolVectorEnv": "vector",
     "Truncator": "env",
     "Turn": "episode",
     "World": "world",
@@ -77,6 +80,7 @@ __all__ = [
     "ActionFormat",
     "CheckReport",
     "CountdownEnv",
+    "EnvStep",
     "Episode",
     "FormatFault",
     "Game24Env",
@@ -102,6 +106,7 @@ __all__ = [
     "TaskSet",
     "TextSpace",
     "ToolEnv",
+    "ToolVectorEnv",
     "Truncator",
     "Turn",
     "World",

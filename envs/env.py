@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Protocol
 
+import numpy as np
 from gymnasium.error import ResetNeeded
+from gymnasium.utils.seeding import np_random
 
 from ..tools.adapters import ToolLike, as_tool
 from ..tools.arguments import DEEPEST, nests_too_deeply
@@ -192,8 +194,7 @@ class ToolEnv(StatefulEnv):
         unknown = set(options) - {"task_id"} if options else None
         if unknown:
             raise InputError(f"reset() knows the option 'task_id' alone, not {sorted(unknown)}")
-        draw = self.np_random.integers
-        drawn, tool_seed = int(draw(0, 2**31 - 1)), int(draw(0, 2**31 - 1))
+        drawn, tool_seed = _draw(self.np_random), _draw(self.np_random)
         task_id = (options or {}).get("task_id")
         task: Task = self.tasks[drawn % len(self.tasks)] if task_id is None else self.tasks.by_id(task_id)
         self._close_runtime()
@@ -203,6 +204,11 @@ class ToolEnv(StatefulEnv):
         self._episode = Episode(task, prompt, list(messages))
         schemas = [function.as_openai() for function in runtime.functions]
         return prompt, {"task_id": task.id, "messages": messages, "tools": schemas}
+
+    def task_of_seed(self, seed: int) -> Task:
+        """The task that `reset(seed=seed)` draws."""
+        task: Task = self.tasks[_draw(np_random(seed)[0]) % len(self.tasks)]
+        return task
 
     def step(self, action: str) -> Step:
         """Takes one action.
@@ -407,6 +413,10 @@ class ToolEnv(StatefulEnv):
         self._close_runtime()
         said = self.action_format.closing_text(result.reward) if reason is StopReason.ANSWER else ""
         return said, float(result.reward), reason.terminated, not reason.terminated, info
+
+
+def _draw(generator: np.random.Generator) -> int:
+    return int(generator.integers(0, 2**31 - 1))
 
 
 def _without_deep_arguments(call: ToolCall) -> ToolCall:

@@ -40,6 +40,9 @@ ENTRY_POINTS = {
     "toolgym/Zebra-v0": "toolgym.envs.puzzles.zebra:ZebraEnv",
 }
 
+_VECTORS = f"{__package__}.vector"
+"""Module that makes vectors of environments, by their ids."""
+
 _registered: set[str] = set()
 
 
@@ -65,7 +68,7 @@ def register(id: str, entry_point: EntryPoint, **kwargs: Any) -> None:
         )
     gym.registry.pop(id, None)
     try:
-        gym.register(id=id, entry_point=entry_point, kwargs=kwargs)
+        gym.register(id=id, entry_point=entry_point, vector_entry_point=f"{_VECTORS}:{id}", kwargs=kwargs)
     except gym.error.Error as error:
         raise InputError(f"{id!r} is no id of an environment ({error}); write NAMESPACE/NAME-v0") from error
     _registered.add(id)

@@ -6,12 +6,17 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
+
+from .text_memory import SharedTexts, TextMemory
 
 
 class TextSpace(gym.Space[str]):
     """Every string: Gymnasium's own `Text` fixes a character set and a length, which language has not.
 
-    `AsyncVectorEnv` cannot share it through memory and says so: pass `shared_memory=False`.
+    `AsyncVectorEnv` shares it between processes by a `TextMemory`. Leave its `shared_memory` at the default: with
+    `shared_memory=False` Gymnasium 1.4 forgets, when a whole vector is reset, which environments it was about to reset
+    by itself, and does that at their first step.
     """
 
     def __init__(self, seed: int | np.random.Generator | None = None) -> None:
@@ -42,3 +47,18 @@ class TextSpace(gym.Space[str]):
 
     def __repr__(self) -> str:
         return "TextSpace()"
+
+
+@create_shared_memory.register(TextSpace)
+def _create(space: TextSpace, n: int = 1, ctx: Any = None) -> TextMemory:
+    return TextMemory(n)
+
+
+@read_from_shared_memory.register(TextSpace)
+def _read(space: TextSpace, shared_memory: TextMemory, n: int = 1) -> SharedTexts:
+    return SharedTexts(shared_memory)
+
+
+@write_to_shared_memory.register(TextSpace)
+def _write(space: TextSpace, index: int, value: str, shared_memory: TextMemory) -> None:
+    shared_memory.write(index, value)
