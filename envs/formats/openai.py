@@ -87,14 +87,12 @@ class OpenAIFormat(HermesFormat):
         ]
 
     def assistant_message(self, action: Action, parsed: ParsedAction) -> Message:
-        """The action as a chat message with `tool_calls`; arguments that cannot be read are left out."""
+        """The action as a chat message with `tool_calls`; a call that cannot be read has no arguments."""
         if not parsed.calls:
             return {"role": "assistant", "content": str(action)}
         message = read_message(action)
         content = _before_calls(parsed.text) if message is None else _content(message)
-        return _message(
-            content, [call if call.error is None else ToolCall(call.name, id=call.id) for call in parsed.calls]
-        )
+        return _message(content, parsed.calls)
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A message with a thought as its content, and a call."""

@@ -115,6 +115,7 @@ RECALL = [
     (f" </think> {ONE} <tool_call>", [], None, {"no_action", "unclosed"}),
     (f" </think> </tool_call> {TWO}", [], None, {"no_action"}),
     (" </think> </tool_call><tool_call>", [], None, {"no_action", "unclosed"}),
+    (f" </think> </tool_call>{TWO}<tool_call>", [], None, {"no_action", "unclosed"}),
     # A tag within a call belongs to it, until the first closing one.
     (
         " </think> <tool_call>a<tool_call>b</tool_call></tool_call>",
