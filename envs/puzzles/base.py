@@ -77,7 +77,6 @@ class PuzzleEnv(ToolEnv):
     family: ClassVar[str]
     default_format: ClassVar[str] = "think_answer"
     default_limits: ClassVar[Limits | None] = None
-    default_tools: ClassVar[Sequence[ToolLike]] = ()
     board: BoardTool | None = None
     """The tool through which the puzzle is played, if any: a class's, or an instance's before `super().__init__`."""
     thought: ClassVar[str] = "I worked it out."
@@ -101,7 +100,7 @@ class PuzzleEnv(ToolEnv):
         if tasks is None:
             tasks = self.generate(difficulty, size, task_seed, split)
         loaded = load_tasks(tasks, self.task_from_row, split)
-        offered = self.default_tools if tools is None else tools
+        offered = self.default_tools() if tools is None else tools
         super().__init__(
             loaded,
             offered if self.board is None else [self.board, *offered],
@@ -153,6 +152,11 @@ class PuzzleEnv(ToolEnv):
         """
         answers = tuple(map(str, row["answers"]))
         return Task(str(row.get("id", default_id)), str(row["question"]), answers, dict(row["metadata"]))
+
+    @classmethod
+    def default_tools(cls) -> Sequence[ToolLike]:
+        """The tools that the family offers beside its board; none by default."""
+        return ()
 
     @classmethod
     def judge(cls, episode: Episode) -> Judgement:

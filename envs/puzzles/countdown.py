@@ -6,10 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 from ...tools.adapters import ToolLike
-from ...tools.arithmetic import calculator
 from ...tools.base import ToolCall
 from ...tools.errors import InputError
 from ..episode import Episode, RewardResult
@@ -45,8 +44,14 @@ class CountdownEnv(PuzzleEnv):
 
     family = "countdown"
     default_format = "hermes"
-    default_tools: ClassVar[Sequence[ToolLike]] = (calculator,)
     thought = "Every number stands in this expression once, and its value is the target."
+
+    @classmethod
+    def default_tools(cls) -> Sequence[ToolLike]:
+        """The calculator."""
+        from ...tools.arithmetic import calculator  # which loads pydantic
+
+        return (calculator,)
 
     @classmethod
     def make(cls, seed: int, index: int, difficulty: float) -> Task:
