@@ -1,4 +1,4 @@
-"""What a reward function is: of one episode, and of the episodes of a group."""
+"""What a reward is: of one episode, and of the episodes of a group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rewards: published rewards as pure functions of text, and as functions of an episode."""
+"""Published rewards, as functions of text and as rewards of episodes."""
 
 from __future__ import annotations
 

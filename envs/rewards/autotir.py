@@ -1,4 +1,4 @@
-"""The reward of AutoTIR: ReSearch's, and less than nothing for the wrong tool."""
+"""The reward of AutoTIR: ReSearch's, and a fine for the wrong tool."""
 
 from __future__ import annotations
 

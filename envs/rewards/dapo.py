@@ -1,4 +1,4 @@
-r"""The reward of DAPO: the answer after `Answer:` or in a box, normalised as in Minerva."""
+r"""The reward of DAPO: an answer or a box, normalised as in Minerva."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rewards of an episode read in it: the text that counts, the answer, the length."""
+"""What rewards read in an episode: its text, its answer, its length."""
 
 from __future__ import annotations
 

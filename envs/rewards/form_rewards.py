@@ -1,4 +1,4 @@
-"""Rewards of an episode that pay for form: they read the text of the format they were published with.
+"""Rewards of an episode that pay for form, read in its text.
 
 They judge the answer in that text as published. Where the format of the episode reads another answer, or none (one that
 is never closed), the reward is at most what a wrong answer earns.
@@ -76,11 +76,11 @@ def _autotir(episode: Episode, tool: autotir_text.RequiredTool | None) -> Reward
     return RewardResult(_capped(reward, terms["f1"], research_text.FORM_REWARD), terms)
 
 
-def recall(*, prefill: str = "") -> RewardFunction:
+def recall(*, prefill: str = "<think>") -> RewardFunction:
     """ReCall (Agent-RL/ReCall): F1 of the box in the last turn, 0.1 for form.
 
     Args:
-        prefill: What the framework put before each of the agent's turns: `<think>` in ReCall's own rollout.
+        prefill: What the framework put before each of the agent's turns.
     """
     return RewardFunction("recall", partial(_recall, prefill=prefill), wrong_ceiling=research_text.FORM_REWARD)
 

@@ -1,4 +1,4 @@
-"""HotpotQA's scores of supporting facts, and the joint scores of answer and facts."""
+"""HotpotQA's scores of supporting facts, and the joint scores."""
 
 from __future__ import annotations
 

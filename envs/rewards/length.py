@@ -1,4 +1,4 @@
-"""Rewards that depend on length: budgets, cosine schedules, group-relative, overlong."""
+"""Rewards of length: budgets, cosines, groups, overlong responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reward of Logic-RL: form, then the roles of all persons of a knights-and-knaves puzzle."""
+"""The reward of Logic-RL: form, then the roles of all persons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Equality of mathematical answers: numbers directly, other expressions through math-verify; GSM8K."""
+"""Equality of mathematical answers (math-verify), and GSM8K's rule."""
 
 from __future__ import annotations
 

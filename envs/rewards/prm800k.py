@@ -1,4 +1,4 @@
-r"""The grader of PRM800K: strings after two normalisations, then sympy's simplification of a difference."""
+r"""The grader of PRM800K: normalised texts, then sympy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""The rewards of DeepSeek-R1-Zero and its reproductions: accuracy, form, and Open-Reasoner-Zero's box."""
+r"""The rewards of R1-Zero, its forms, and Open-Reasoner-Zero's box."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rewards of R1-Searcher: stage 1 pays for searching, stage 2 for the answer."""
+"""The rewards of R1-Searcher: stage 1 for searching, 2 for answers."""
 
 from __future__ import annotations
 

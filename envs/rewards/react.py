@@ -1,4 +1,4 @@
-"""The rewards of ReAct's environments: HotpotQA answers and FEVER labels."""
+"""The rewards of ReAct: HotpotQA answers and FEVER labels."""
 
 from __future__ import annotations
 

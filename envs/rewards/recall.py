@@ -1,4 +1,4 @@
-"""The reward of ReCall: F1 of the box in the last turn, 0.1 for form alone."""
+"""The reward of ReCall: F1 of the last turn's box, 0.1 for form."""
 
 from __future__ import annotations
 

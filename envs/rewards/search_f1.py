@@ -1,4 +1,4 @@
-"""Rewards of search systems that pay F1: ZeroSearch, DeepResearcher, StepSearch."""
+"""Search systems that pay F1: ZeroSearch, DeepResearcher, StepSearch."""
 
 from __future__ import annotations
 

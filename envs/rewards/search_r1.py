@@ -1,4 +1,4 @@
-"""The rewards of Search-R1: exact match, and exact match with bonuses for form and retrieval."""
+"""The rewards of Search-R1: exact match, form and retrieval."""
 
 from __future__ import annotations
 

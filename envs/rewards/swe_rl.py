@@ -1,4 +1,4 @@
-"""The reward of SWE-RL: similarity of the predicted and the true change, -1 for the wrong form."""
+"""The reward of SWE-RL: how similar a change is to the true one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""math-verify and sympy under limits: an expression costs its own process."""
+"""math-verify and sympy, in processes of their own, under limits."""
 
 from __future__ import annotations
 

@@ -161,13 +161,13 @@ def test_autotir(tool: str, answer: str, reward: float) -> None:
 
 
 def test_recall() -> None:
-    call = ' a </think> <tool_call>{"name": "search", "arguments": {"query": "France"}}</tool_call>'
+    made = action_format("recall")
+    call = made.write_call("hm", CALL, 1)
     for answer, reward in (("Paris", 1.0), ("Rome", 0.1)):
-        last = f" so </think> \\boxed{{{answer}}}"
-        assert reward_of("recall", play("hermes", [f"<think>{call}", f"<think>{last}"]))[0] == reward
-        assert reward_of("recall", play("hermes", [call, last]))[0] == 0  # no thought was opened
-        assert reward_of('recall(prefill="<think>")', play("hermes", [call, last]))[0] == reward
-    cut = play("hermes", ["<think> so </think> \\boxed{Paris}"], finish_reason="length")
+        turns = [call, made.write_answer("so", answer, 2)]
+        assert reward_of("recall", play("recall", turns))[0] == reward
+        assert reward_of('recall(prefill="")', play("recall", turns))[0] == 0  # no thought was opened
+    cut = play("recall", [made.write_answer("so", "Paris", 1)], finish_reason="length")
     assert reward_of("recall", cut)[0] == 0
 
 
@@ -488,7 +488,10 @@ def test_rewards_can_be_pickled(spec: str) -> None:
         assert pickle.loads(pickle.dumps(reward))(episode) == reward(episode)
 
 
-FORMATS = ("research", "search_r1", "r1_searcher", "react", "hermes", "code", "torl", "simpletir", "think_answer")
+FORMATS = (
+    *("research", "search_r1", "r1_searcher", "zero_search", "react", "hermes", "recall"),
+    *("code", "torl", "simpletir", "think_answer"),
+)
 PIECES = st.sampled_from(
     [
         *"<think> </think> <search> </search> <answer> </answer> <code> </code> <result> </result>".split(),
