@@ -18,7 +18,7 @@ from .tasks import forged_text
 
 _TAG = re.compile(r"</?[A-Za-z_]+>")
 _FINISH: tuple[FinishReason, ...] = ("stop", "stop", "stop", "eos", "length")
-_COMMON = (
+PIECES = (
     *"<think> </think> <search> </search> <answer> </answer> <information> </information> <result> </result>".split(),
     *"<tool_call> </tool_call> <tool_response> </tool_response> <code> </code> <interpreter> </interpreter>".split(),
     *"<|begin_of_query|> <|end_of_query|> <|begin_of_documents|> <|end_of_documents|> <|im_end|> </s>".split(),
@@ -70,7 +70,7 @@ def awkward_texts(env: ToolEnv, task: Task) -> list[str]:
         texts += [whole.replace(">", "> "), whole.replace("\n", "\r"), whole.upper(), whole[::-1]]
     for mark in marks(env):
         texts += [mark, mark * 3, f"{mark}{answer}", f"{answer}{mark}"]
-    pairs = zip(_COMMON, cycle((*wholes, "")), strict=False)
+    pairs = zip(PIECES, cycle((*wholes, "")), strict=False)
     return [*texts, *(f"{piece}{whole}{piece}" for piece, whole in pairs)]
 
 
@@ -99,20 +99,23 @@ def _calls(env: ToolEnv, function: FunctionSchema) -> list[str]:
 
 
 class Grammar:
-    """Draws actions for one environment and task: well-formed, nearly well-formed, and nonsense.
+    """Draws actions for one environment: well-formed, nearly well-formed, and nonsense.
 
     Args:
         env: The environment; its format's marks and its functions' calls are among the pieces.
-        task: The task, whose answers are among the pieces too.
         random: Where draws come from.
     """
 
-    def __init__(self, env: ToolEnv, task: Task, random: Random) -> None:
+    def __init__(self, env: ToolEnv, random: Random) -> None:
         self._env, self._random = env, random
-        golds = task.answers[:3] or ("yes",)
-        self._answers = [*golds, *(gold[::-1] for gold in golds), "nobody knows", *_ODD_ANSWERS]
         self._calls = [text for function in env.functions for text in _calls(env, function)]
         self._marks = marks(env)
+        self._answers: list[str] = []
+
+    def about(self, task: Task) -> None:
+        """From now on the answers of a task are among the pieces."""
+        golds = task.answers[:3] or ("yes",)
+        self._answers = [*golds, *(gold[::-1] for gold in golds), "nobody knows", *_ODD_ANSWERS]
 
     def action(self, honest: Callable[[], str]) -> Action:
         """An action.
@@ -142,7 +145,7 @@ class Grammar:
     def pieces(self, most: int) -> str:
         """Up to `most` pieces: marks of the format, of all formats, odd characters, calls and answers."""
         random = self._random
-        pools = (self._marks, self._marks, _COMMON, _COMMON, _COMMON, self._answers[:7], self._calls or self._marks)
+        pools = (self._marks, self._marks, PIECES, PIECES, PIECES, self._answers[:7], self._calls or self._marks)
         return "".join(self._piece(random.choice(pools)) for _ in range(random.randint(0, most)))
 
     def _piece(self, pool: Sequence[str]) -> str:

@@ -26,7 +26,8 @@ def play(env: ToolEnv, policy: ScriptedPolicy, **reset: Any) -> tuple[float, dic
 
 def evaluate(env: ToolEnv, policy: ScriptedPolicy, limit: int | None = None) -> dict[str, list[float]]:
     """Plays the first tasks of an environment in order; returns scores and rewards."""
-    ends = [play(env, policy, seed=0, options={"task_id": task.id}) for task in list(env.tasks)[:limit]]
+    tasks = env.tasks if limit is None else env.tasks.head(limit)
+    ends = [play(env, policy, seed=0, options={"task_id": task.id}) for task in tasks]
     return {"scores": [info["score"] for _, info in ends], "rewards": [reward for reward, _ in ends]}
 
 
