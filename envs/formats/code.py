@@ -20,6 +20,7 @@ _INSTRUCTION = (
     "<code>\n```python\ncode here\n```\n</code>\n"
     "Finish with the final answer in the form\n<answer>\n\\boxed{the final answer}\n</answer>\n"
 )
+_REMINDER = "The last part of your response gives the final answer:\n<answer>\n\\boxed{the final answer}\n</answer>"
 _STOP = "</code>"
 _SHORTENED, _HALF = 400, 200
 _OTHER_FENCE = re.compile(r"```(?:py)?[ \t]*\n")
@@ -46,12 +47,12 @@ class CodeFormat(ProgramFormat):
     observation_marks: ClassVar[tuple[str, ...]] = ("<interpreter>", "</interpreter>")
 
     def full_messages(self, task: Task, functions: Sequence[FunctionSchema]) -> list[Message]:
-        """Instruction and problem in a single user message."""
-        return [{"role": "user", "content": f"{_INSTRUCTION}\nProblem: {task.question}"}]
+        """Instruction, problem and a reminder of the answer's form in a single user message."""
+        return [{"role": "user", "content": _prompt(task)}]
 
     def full_text(self, task: Task, functions: Sequence[FunctionSchema]) -> str:
-        """Instruction, then the problem as the user's, then `Assistant:`."""
-        return f"{_INSTRUCTION}\nUser: {task.question}\nAssistant:"
+        """The same for base models, whose turn `Assistant:` opens."""
+        return f"{_prompt(task)}\n\nAssistant:"
 
     def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
         """Reads an action."""
@@ -84,6 +85,10 @@ class CodeFormat(ProgramFormat):
     def write_answer(self, thought: str, answer: str, turn: int) -> str:
         """A thought and a boxed answer."""
         return self.checked_answer(f"{thought}\n<answer>\n\\boxed{{{answer}}}\n</answer>", answer)
+
+
+def _prompt(task: Task) -> str:
+    return f"{_INSTRUCTION}\n*user question:*\n{task.question}\n\n{_REMINDER}"
 
 
 def _program(text: str) -> tuple[str, list[FormatFault]]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from toolgym.envs.episode import Action
+from toolgym.envs.episode import Action, StopReason
 from toolgym.envs.formats import action_format
+from toolgym.envs.search_qa import SearchQAEnv
 from toolgym.tools.base import FunctionSchema, ToolCall, ToolResult, ToolStatus
 
 PASSAGES = [
@@ -212,3 +213,37 @@ def test_the_environment_names_the_argument(name: str) -> None:
     assert made.expresses(schema) and not made.expresses(FunctionSchema("find", "", schema.parameters))
     assert not made.expresses(FunctionSchema("search", "", {"type": "object", "properties": {}}))
     assert made.parse(Action(text), [schema]).calls[0].arguments == {"text": "x"}
+
+
+def play(name: str, *actions: str) -> tuple[SearchQAEnv, dict[str, Any]]:
+    """Plays actions; all but the last must leave the episode open."""
+    env = SearchQAEnv(size=1, action_format=name)
+    env.reset(seed=0)
+    for action in actions[:-1]:
+        assert env.step(action)[2:4] == (False, False)
+    *_, info = env.step(actions[-1])
+    env.close()
+    return env, info
+
+
+def test_search_r1_has_four_turns_with_search_and_one_without() -> None:
+    # A turn without an action counts as one of them.
+    env, info = play("search_r1", *["<search>x</search>"] * 3, "hm", "<search>x</search>")
+    assert (info["stop_reason"], info["faults"]) == (StopReason.MAX_TURNS, ["no_action"])
+    assert env.episode.call_count == 3 and len(env.episode.turns) == 5
+    env, info = play("search_r1", *["<search>x</search>"] * 4, "<answer>a</answer>")
+    assert (info["stop_reason"], info["answer"], env.episode.call_count) == (StopReason.ANSWER, "a", 4)
+
+
+def test_r1_searcher_ends_with_the_ninth_query() -> None:
+    env, info = play("r1_searcher", *[f"{Q} x {E}"] * 9)
+    assert (info["stop_reason"], env.episode.call_count) == (StopReason.MAX_CALLS, 8)
+    env, info = play("r1_searcher", *[f"{Q} x {E}"] * 8, " t </think>\n\n<answer> a </answer>")
+    assert (info["stop_reason"], info["answer"]) == (StopReason.ANSWER, "a")
+    assert play("r1_searcher", f"{Q} {E}")[1]["stop_reason"] == StopReason.NO_ACTION
+
+
+def test_research_goes_on_after_an_empty_query_and_ends_without_one() -> None:
+    env, info = play("research", "<search> </search>", "<search>x</search>", "so be it")
+    assert (info["stop_reason"], env.episode.call_count) == (StopReason.NO_ACTION, 1)
+    assert env.episode.turns[0].observation == INVALID
