@@ -64,8 +64,8 @@ class PuzzleEnv(ToolEnv):
         split: `train` or `test`, which have no stream of draws in common; of a folder or data set, which split.
         tools: Tools to offer beside the puzzle's own board; None for what the family offers.
         action_format: Name or instance of the wire language; None for the family's usual one.
-        reward: `puzzle` (1 if solved, else 0), `partial_credit` (the credit itself), another reward's name, or an
-            instance.
+        reward: `puzzle` (1 if solved, else 0), `partial_credit` (the credit itself), another reward's name, a weighted
+            sum of such names (`"puzzle + 0.1*partial_credit"`), or an instance.
         prompt: `full` or `question`; for a format given by name.
         limits: Bounds of an episode; None for the family's usual ones.
         render_mode: `ansi` or None.
@@ -105,7 +105,7 @@ class PuzzleEnv(ToolEnv):
             loaded,
             offered if self.board is None else [self.board, *offered],
             action_format=pick_format(action_format or self.default_format, prompt),
-            reward=self.rewards().get(reward, reward) if isinstance(reward, str) else reward,
+            reward=self.pick_reward(reward),
             limits=limits or self.default_limits,
             render_mode=render_mode,
         )
@@ -175,6 +175,23 @@ class PuzzleEnv(ToolEnv):
             "puzzle": RewardFunction("puzzle", partial(_solved, cls)),
             "partial_credit": RewardFunction("partial_credit", partial(_credit, cls), wrong_ceiling=MOST_UNSOLVED),
         }
+
+    @classmethod
+    def pick_reward(cls, reward: str | RewardFunction) -> RewardFunction:
+        """A reward by name, the family's own names included, as a sum, or as it is.
+
+        Raises:
+            InputError: As for `toolgym.envs.rewards.reward_function`.
+        """
+        if isinstance(reward, RewardFunction):
+            return reward
+        from ..rewards import REWARD_MAKERS
+        from ..rewards.composition import make_reward, parse_spec, weighted_sum
+
+        makers = {**REWARD_MAKERS, **{name: _maker(own) for name, own in cls.rewards().items()}}
+        return weighted_sum(
+            [(weight, make_reward(name, options, makers)) for weight, name, options in parse_spec(reward)]
+        )
 
     def solution(self, task: Task) -> str:
         """The answer that the oracle gives."""
@@ -285,6 +302,13 @@ def _bounds(difficulty: Any) -> tuple[float, float]:
     if len(given) != 2 or not numbers or not 0 <= given[0] <= given[1] <= 1:
         raise InputError(f"difficulty must be a number in [0, 1], or a range (low, high) in it, not {difficulty!r:.80}")
     return float(given[0]), float(given[1])
+
+
+def _maker(reward: RewardFunction) -> Callable[[], RewardFunction]:
+    def make() -> RewardFunction:
+        return reward
+
+    return make
 
 
 def _solved(family: type[PuzzleEnv], episode: Episode) -> RewardResult:

@@ -173,6 +173,21 @@ def test_rewards(family: type[PuzzleEnv]) -> None:
     assert pickle.loads(pickle.dumps(env.reward_function))(env.episode) == env.reward_function(env.episode)
 
 
+def test_rewards_by_name_and_in_sums() -> None:
+    env = MastermindEnv(difficulty=0, size=1, reward="puzzle + 0.5*partial_credit + 0*exact_match")
+    task = env.tasks[0]
+    env.reset(seed=0)
+    _, reward, *_, info = env.step(env.action_format.write_answer("t", task.answers[0], 1))
+    assert reward == 1.5 and info["reward_terms"]["exact_match"] == 1
+    env.reset(seed=0)
+    wrong = "".join("B" if letter == "A" else "A" for letter in task.answers[0])
+    _, reward, *_ = env.step(env.action_format.write_answer("t", wrong, 1))
+    assert reward == 0.5 * MastermindEnv.partial_credit(wrong, task)
+    for name, message in (("puzle", "did you mean 'puzzle'"), ("puzzle(x=1)", "has no options")):
+        with pytest.raises(InputError, match=message):
+            MastermindEnv(reward=name)
+
+
 def test_generated_puzzles_can_be_written_down_and_read_again(family: type[PuzzleEnv]) -> None:
     if family in (KnightsAndKnavesEnv, CountdownEnv, Game24Env):
         pytest.skip("reads the rows of published data")
