@@ -109,11 +109,7 @@ class PuzzleEnv(ToolEnv):
             limits=limits or self.default_limits,
             render_mode=render_mode,
         )
-        chances = list(map(self.guess_chance, islice(loaded, _PROBED) if isinstance(tasks, TaskSet) else loaded))
-        # Rows are all looked at; of a set that may be endless, the easiest of the first few must do. Whoever knows the
-        # set can always give the answer of one of its puzzles.
-        chance = max(chances) if isinstance(tasks, TaskSet) else sum(chances) / len(chances)
-        self.guess_rate = max(chance, 1 / len(loaded))
+        self.guess_rate = self.estimated_guess_rate(listed=not isinstance(tasks, TaskSet))
 
     # What a family defines ------------------------------------------------------------------------------------
 
@@ -201,6 +197,18 @@ class PuzzleEnv(ToolEnv):
         """The oracle's next call, or None when it is ready to answer."""
         del episode
         return None
+
+    def estimated_guess_rate(self, listed: bool) -> float:
+        """The guess rate of the tasks, from the guess chances of them or of the first few.
+
+        Whoever knows a set can always give the answer of one of its puzzles.
+
+        Args:
+            listed: Whether the tasks are rows, which are all looked at for their mean chance. Of a generated set, which
+                may be endless, the easiest of the first few must do.
+        """
+        chances = [self.guess_chance(task) for task in (self.tasks if listed else islice(self.tasks, _PROBED))]
+        return max(sum(chances) / len(chances) if listed else max(chances), 1 / len(self.tasks))
 
     # What follows from it -------------------------------------------------------------------------------------
 
