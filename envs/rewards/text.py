@@ -6,6 +6,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Literal, get_args
 
 from ...tools.errors import InputError
@@ -18,6 +19,7 @@ _DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _SPACE_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
 _SPACE_MORE_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation + "‘’´`", " "))
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_SHORT = 200
 _CLOSED_ANSWERS = ("yes", "no", "noanswer")
 _BOOLEANS = {"True": "yes", "False": "no"}
 
@@ -51,8 +53,16 @@ def normalize_answer(text: str) -> str:
     Source: the evaluation scripts of SQuAD (Rajpurkar et al., arXiv 1606.05250) and HotpotQA (Yang et al., arXiv
     1809.09600); ReSearch, Search-R1, ReAct and ZeroSearch normalise alike.
     """
+    return _remembered(text) if len(text) <= _SHORT else _normalize(text)
+
+
+def _normalize(text: str) -> str:
     bare = text.lower().translate(_DELETE_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", bare).split())
+
+
+# The answers of a task are compared with again and again; long texts are not worth the memory.
+_remembered = lru_cache(maxsize=8192)(_normalize)
 
 
 def normalize_spaced(text: str) -> str:
@@ -84,7 +94,8 @@ def exact_match(prediction: str, answers: str | Sequence[str], *, variant: Match
     Raises:
         InputError: For an unknown variant or no answers.
     """
-    one_of("variant", variant, MatchVariant)
+    if variant != "strict":
+        one_of("variant", variant, MatchVariant)
     given = normalize_answer(prediction)
     for answer in as_answers(answers):
         gold = normalize_answer(answer)
@@ -118,7 +129,8 @@ def f1_score(prediction: str, answers: str | Sequence[str], rules: F1Rules = "ho
     Raises:
         InputError: For unknown rules or no answers.
     """
-    one_of("rules", rules, F1Rules)
+    if rules not in _F1:
+        one_of("rules", rules, F1Rules)
     normalize, closed, as_set = _F1[rules]
     given, golds = normalize(prediction), [normalize(answer) for answer in as_answers(answers)]
     if rules == "squad_v2":
@@ -143,9 +155,11 @@ _F1: dict[F1Rules, tuple[Callable[[str], str], bool, bool]] = {
 def _overlap(given: list[str], gold: list[str], as_set: bool) -> float:
     if as_set:
         given, gold = list(set(given)), list(set(gold))
-    same = sum((Counter(given) & Counter(gold)).values())
-    if same == 0:
+    if given == gold:
+        return float(bool(gold))
+    if set(given).isdisjoint(gold):
         return 0.0
+    same = sum((Counter(given) & Counter(gold)).values())
     precision, recall = same / len(given), same / len(gold)
     return 2 * precision * recall / (precision + recall)
 
