@@ -3,7 +3,8 @@
     python -m toolgym.benchmarks.fuzz --steps 1000000 --seed 0 --workers 2
     python -m toolgym.benchmarks.fuzz --replay 'LINE'      # LINE: what a failure prints
 
-Every environment that is registered takes the same number of steps, shared among the formats that express its tools.
+Every environment that is registered takes the same number of steps, shared among the formats that express its tools;
+one that runs programs takes a quarter, since each of its episodes opens an interpreter.
 Actions are drawn from pieces of the formats, of calls and answers, odd characters, forged observations, and from the
 oracle's actions, whole and mangled; between them episodes are truncated for any reason that an agent may have. After
 each step `toolgym.envs.checks.laws.broken_law` is asked. What a worker plays depends on the seed, the worker, the
@@ -25,7 +26,7 @@ from typing import Annotated, Any
 import typer
 
 from ..envs.checks.laws import broken_law
-from ..envs.checks.play import Moment, oracle_or_silence
+from ..envs.checks.play import Moment, is_program, oracle_or_silence, text_arguments
 from ..envs.checks.texts import Grammar
 from ..envs.env import ToolEnv
 from ..envs.episode import Action, StopReason
@@ -36,6 +37,7 @@ from ..trainers.run_folder import versions
 
 RESULT = Path(__file__).parent / "results" / "fuzz.json"
 PROGRAM_SECONDS = 1.0
+PROGRAM_WEIGHT = 0.25
 TASKS = 64
 _TRUNCATED = 0.03
 _REASONS = tuple(reason for reason in StopReason if not reason.terminated)
@@ -114,13 +116,28 @@ class Move:
         return cls(action, parts["truncate"])
 
 
-def pairs(only: list[str] | None = None) -> dict[str, list[str]]:
-    """The environments that can be made here, each with the formats that express its tools.
+@dataclass(frozen=True)
+class Ground:
+    """An environment to fuzz.
+
+    Attributes:
+        environment: Its id.
+        formats: The formats that express its tools.
+        weight: Its part of the steps, beside that of others.
+    """
+
+    environment: str
+    formats: tuple[str, ...]
+    weight: float
+
+
+def grounds(only: list[str] | None = None) -> list[Ground]:
+    """The environments that can be made here.
 
     Args:
         only: Ids; all that are registered by default.
     """
-    found = {}
+    found = []
     for env_id in only or environment_ids():
         try:
             env = make(env_id)
@@ -129,7 +146,9 @@ def pairs(only: list[str] | None = None) -> dict[str, list[str]]:
                 raise
             typer.echo(f"{env_id} is left out: {error}", err=True)
             continue
-        found[env_id] = [name for name, kind in FORMATS.items() if all(map(kind().expresses, env.functions))]
+        formats = tuple(name for name, kind in FORMATS.items() if all(map(kind().expresses, env.functions)))
+        programs = any(is_program(function, name) for function in env.functions for name in text_arguments(function))
+        found.append(Ground(env_id, formats, PROGRAM_WEIGHT if programs else 1.0))
         env.close()
     return found
 
@@ -239,16 +258,15 @@ class Job:
     worker: int
 
 
-def jobs(found: dict[str, list[str]], steps: int, seed: int, workers: int) -> list[Job]:
-    """Equal steps for each environment, shared by its formats and by the workers; sums to `steps` exactly."""
-    made = []
-    cells = [(env_id, name, worker) for env_id, names in found.items() for name in names for worker in range(workers)]
-    done = 0.0
-    for env_id, name, worker in cells:
-        share = steps / (len(found) * len(found[env_id]) * workers)
-        count = round(done + share) - round(done)
-        done += share
-        made.append(Job(env_id, name, count, seed, worker))
+def jobs(found: list[Ground], steps: int, seed: int, workers: int) -> list[Job]:
+    """Steps by weight for each environment, shared by its formats and by the workers; they sum to `steps`."""
+    made, done, total = [], 0.0, sum(ground.weight for ground in found)
+    for ground in found:
+        share = steps * ground.weight / (total * len(ground.formats) * workers)
+        for name in ground.formats:
+            for worker in range(workers):
+                made.append(Job(ground.environment, name, round(done + share) - round(done), seed, worker))
+                done += share
     return made
 
 
@@ -281,8 +299,7 @@ def main(
         fault = replay(again)
         typer.echo(fault or "nothing goes wrong any more")
         raise typer.Exit(1 if fault else 0)
-    found = pairs(only)
-    todo = jobs(found, steps, seed, workers)
+    todo = jobs(grounds(only), steps, seed, workers)
     tallies: list[Tally] = []
     failures: list[str] = []
     started = told = time.perf_counter()
