@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import checking, retrieval, running, serving, training  # noqa: F401  # each adds its commands, in the order of the help
+from . import checking, retrieval, running, scaffolding, serving, training  # noqa: F401  # each adds its commands, in the order of the help
 from .common import app
 
 __all__ = ["app", "main"]
