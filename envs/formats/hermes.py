@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
+from ...tools.output import clean_text
 from ..episode import Action, FormatFault, Limits, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
@@ -107,7 +108,7 @@ def _system(functions: Sequence[FunctionSchema]) -> str:
 
 def response_text(call: ToolCall, result: ToolResult) -> str:
     """What the agent is told about a call: what was wrong with one that cannot be read, or else its result."""
-    return result.output if call.name or not call.error else f"Bad call: {call.error}."
+    return result.output if call.name or not call.error else clean_text(f"Bad call: {call.error}.")
 
 
 def _responses(calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut) -> str:

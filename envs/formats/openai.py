@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
+from ...tools.output import clean_text
 from ..episode import Action, FormatFault, Limits, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
@@ -82,7 +83,7 @@ class OpenAIFormat(HermesFormat):
     ) -> list[Message]:
         """A message of the role `tool` for every call."""
         return [
-            {"role": "tool", "tool_call_id": call.id, "content": cut(response_text(call, result))}
+            {"role": "tool", "tool_call_id": clean_text(call.id), "content": cut(response_text(call, result))}
             for call, result in zip(calls, results, strict=True)
         ]
 

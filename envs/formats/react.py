@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
+from ...tools.output import clean_text
 from ..episode import Action, FormatFault, Limits, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
@@ -106,7 +107,7 @@ class ReActFormat(PromptedFormat):
             return self._read(action, start + len(thought) + len(mark), line, number, functions)
         again = ""
         if "\n" in written or not is_blank(action[len(head) :]):
-            again = f"\n{_label('Thought', number)}: {written.partition(_LINE)[0]}"
+            again = f"\n{_label('Thought', number)}: {clean_text(written.partition(_LINE)[0])}"
         return self.reading(action, start + len(written), reply=f"{again}\n{_label('Action', number)}:")
 
     def _read(
@@ -170,7 +171,7 @@ def _reply(text: str, number: str) -> str:
     """
     known = _NUMBER.fullmatch(number) is not None
     following = str(int(number) + 1) if known else ""
-    shown = text.replace("\\n", "")
+    shown = clean_text(text.replace("\\n", ""))
     return f"\n{_label('Observation', number if known else '')}: {shown}\n{_label('Thought', following)}:"
 
 

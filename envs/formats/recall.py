@@ -118,5 +118,5 @@ def _read_call(content: str) -> ToolCall:
 
 def _responses(calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut) -> str:
     pairs = zip(calls, results, strict=True)
-    said = ((call, f"{_FAILED}{call.error}" if call.error else result.output) for call, result in pairs)
-    return "".join(f"<tool_response>{clean_text(call.id)}\n{cut(text)}\n</tool_response>\n" for call, text in said)
+    said = ((call.id, f"{_FAILED}{call.error}" if call.error else result.output) for call, result in pairs)
+    return clean_text("".join(f"<tool_response>{written}\n{cut(text)}\n</tool_response>\n" for written, text in said))

@@ -69,6 +69,9 @@ def test_reading_any_text(name: str, text: str, finish_reason: Any, before: str)
     assert (FormatFault.FORGED_OBSERVATION in faults) == made.forged(text)
     assert len(faults) == len(parsed.faults)
     assert (FormatFault.TEXT_AFTER_ACTION in faults) <= bool(text.strip())
+    # What the environment says is valid text, whatever of the action it repeats.
+    (parsed.reply or "").encode("utf-8")
+    made.render(parsed.calls, [ToolResult(ToolStatus.OK, "found")] * len(parsed.calls)).encode("utf-8")
     final = made.parse_final(action)
     assert not final.calls and final.reply is None
     assert made.assistant_message(action, parsed)["role"] == "assistant"
