@@ -25,7 +25,7 @@ def replay_table(replay: Replay, title: str, listed: Sequence[RescoredEpisode], 
     summary.add_column(style="dim", no_wrap=True)
     summary.add_column()
     found = replay.as_json([])
-    summary.add_row("episodes", f"{found['episodes']} of {found['tasks']} tasks")
+    summary.add_row("episodes", f"{found['episodes']}, of {found['tasks']} tasks")
     changed = f"{found['changed']} ({found['changed_rewards']} rewards, {found['changed_scores']} scores)"
     summary.add_row("changed", Text(changed, style="bold"))
     summary.add_row("mean reward", _difference(replay.reward))

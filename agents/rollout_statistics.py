@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 from ..envs.episode import Episode, StopReason
 from ..tools.base import Tool, ToolStatus
+from ..tools.recorded_tools import RecordedTool
 from ..tools.shared import shared_state
 from ..tools.statistics import UNKNOWN, ToolStatistics, merged
 
@@ -92,7 +93,8 @@ class RolloutStatistics:
 
 def abandoned_calls(tools: Sequence[Tool]) -> int:
     """Calls of tools that passed their timeout and still run in this process."""
-    return sum(max(0, shared_state(tool).abandoned) for tool in tools)
+    called = [tool.tool if isinstance(tool, RecordedTool) else tool for tool in tools]
+    return sum(max(0, shared_state(tool).abandoned) for tool in called)
 
 
 def union_seconds(intervals: Iterable[tuple[float, float]]) -> float:

@@ -63,9 +63,13 @@ class StatefulEnv(gym.Env[str, str]):
     def record(self, cassette: Cassette) -> None:
         """Puts all tools on a cassette, for this environment and those that are spawned or forked from now on.
 
-        Their calls are recorded, or played back without the tools: the cassette's mode says which. An episode that has
-        begun keeps the tools that it has.
+        Their calls are recorded, or played back without the tools: the cassette's mode says which.
+
+        Raises:
+            InputError: If an episode is under way.
         """
+        if self._runtime is not None:
+            raise InputError("an episode is under way with tools that nobody records; call record() before reset()")
         self.tools = tuple(cassette.wrap(tool) for tool in self.tools)
 
     def spawn(self) -> Self:

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import toolgym
-from toolgym.envs import Action, Episode, Limits, StopReason, Task, Turn
+from toolgym.envs import Action, Episode, Limits, StopReason, Task, TaskSet, Turn
 from toolgym.envs.episode import FormatFault, ParsedAction
 from toolgym.envs.episode_json import episode_from_json, episode_to_json, task_is_whole
-from toolgym.envs.registration import ENTRY_POINTS, takes_option
+from toolgym.envs.registration import ENTRY_POINTS, make_scoring_env, takes_option
 from toolgym.tools import InputError, ToolCall, ToolResult, ToolStatus
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=8) | st.sampled_from(
@@ -91,6 +91,13 @@ def test_an_episode_comes_back_as_it_was(episode: Episode) -> None:
     assert exact(read) == exact(episode)
 
 
+def test_two_surrogates_side_by_side_stay_two() -> None:
+    text = "a\ud83d\ude00b"  # JSON's escapes of these two would be read as one character
+    task = Task(text, text, (text,), {text: text})
+    read = there_and_back(Episode(task, text, [{"role": "user", "content": text}]))
+    assert read.task == task and read.prompt == read.messages[0]["content"] == text and len(read.prompt) == 4
+
+
 @pytest.mark.parametrize("env_id", sorted(ENTRY_POINTS))
 def test_episodes_of_every_environment(env_id: str, isolation: str) -> None:
     options = {"isolation": isolation} if takes_option(env_id, "isolation") else {}
@@ -102,8 +109,13 @@ def test_episodes_of_every_environment(env_id: str, isolation: str) -> None:
             env.step(Action(waiting.pop(0) if waiting else policy(env.episode), "eos", 7))
         read = there_and_back(env.episode)
         assert exact(read) == exact(env.episode)
-        (reward, score), (again, score_again) = env.assess(env.episode), env.assess(read)
-        assert (again.reward, score_again) == (reward.reward, score)
+        scorer = make_scoring_env(env_id, TaskSet([read.task]), **options)
+        (reward, score), (again, score_again) = env.assess(env.episode), scorer.assess(read)
+        assert (again.reward, score_again, scorer.reward_function.name) == (
+            reward.reward,
+            score,
+            env.reward_function.name,
+        )
     env.close()
 
 

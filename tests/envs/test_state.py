@@ -339,6 +339,15 @@ def test_boards_of_different_puzzles_are_kept_apart(tmp_path: Path) -> None:
     assert len(Cassette(path)) == 4  # one for each puzzle, and that boards have state
 
 
+def test_recording_begins_before_an_episode(tmp_path: Path) -> None:
+    env = Hungry()
+    env.reset(seed=0)
+    with pytest.raises(InputError, match="call record\\(\\) before reset"):
+        env.record(Cassette(tmp_path / "tape.jsonl"))
+    env.close()
+    env.record(Cassette(tmp_path / "tape.jsonl"))
+
+
 def test_settings_reach_the_tools_of_a_recorded_environment(tmp_path: Path) -> None:
     env = Hungry()
     inner = env.tools[0]

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("src", "envs", "agents", "tools", "trainers", "benchmarks", "tests")
 MASKS, ENGINE, ROLLOUT = "agents/test_masks.py", "agents/test_transformers_engine.py", "agents/test_rollout.py"
 ADVANTAGES, OBJECTIVES, BATCHING = (f"trainers/test_{name}.py" for name in ("advantages", "objectives", "batching"))
-LAYERS = "tools/test_sandbox_layers.py"
+LAYERS, SESSIONS = "tools/test_sandbox_layers.py", "tools/test_recorded_sessions.py"
 LOGPROBS, LEARNER, GRPO, RESUME = (f"trainers/test_{name}.py" for name in ("logprobs", "learner", "grpo", "resume"))
 
 
@@ -243,6 +243,55 @@ MUTANTS = (
         "except (ToolUnavailable, KeyboardInterrupt):",
         "except KeyboardInterrupt:",
         ("tools/test_unruly_tools.py::test_a_tool_that_is_gone_says_which_it_is",),
+    ),
+    Mutant(
+        "recorded calls forget those before them",
+        "tools/recorded_tools.py",
+        'request = {**request, "after": self._last}',
+        'request = {**request, "after": ""}',
+        (f"{SESSIONS}::test_a_recorded_session_is_the_session",),
+    ),
+    Mutant(
+        "a recorded session goes on from another state",
+        "tools/recorded_tools.py",
+        "if _digest(self._tool.tape.as_kept(asdict(result))) != made.digest:",
+        "if False:",
+        (f"{SESSIONS}::test_an_earlier_call_that_now_gives_something_else_is_an_error",),
+    ),
+    Mutant(
+        "forks share the episode's record",
+        "envs/state.py",
+        "None if self._episode is None else self._episode.copy()",
+        "self._episode",
+        ("envs/test_state.py::test_copies_share_no_mutable_state",),
+    ),
+    Mutant(
+        "any snapshot is restored",
+        "envs/state.py",
+        "    if differing:\n",
+        "    if False:\n",
+        ("envs/test_state.py::test_a_snapshot_of_another_environment_is_refused_and_changes_nothing",),
+    ),
+    Mutant(
+        "stored surrogates become one character",
+        "envs/episode_json.py",
+        "if text.isascii() or not _PAIR.search(text):",
+        "if text:",
+        ("envs/test_episode_json.py::test_two_surrogates_side_by_side_stay_two",),
+    ),
+    Mutant(
+        "a group is never judged",
+        "trainers/grpo.py",
+        "        self._judge_groups()\n        metrics = rollout_metrics",
+        "        metrics = rollout_metrics",
+        ("trainers/test_group_rewards.py::test_a_real_step_trains_on_what_the_group_earned",),
+    ),
+    Mutant(
+        "episodes outlive the steps that a resumption forgets",
+        "trainers/run_folder.py",
+        "(self.trajectories, self.episodes, self.evaluations):\n            for path",
+        "(self.trajectories, self.evaluations):\n            for path",
+        ("trainers/test_recorded_run.py::test_what_is_logged_after_a_checkpoint_is_forgotten_with_its_episodes",),
     ),
 )
 

@@ -10,7 +10,9 @@ import pytest
 from toolgym.agents import OpenAIEngine, SamplingParams, ScriptedEngine, TextCodec
 from toolgym.agents.evaluation import evaluate
 from toolgym.agents.rollout import AllEpisodesFailed
+from toolgym.agents.rollout_statistics import abandoned_calls
 from toolgym.envs.episode_json import episode_to_json
+from toolgym.tools import ToolCall, ToolRuntime, ToolStatus
 from toolgym.tools.cassettes import Cassette, MissingRecording
 
 
@@ -88,3 +90,14 @@ def test_what_is_not_on_the_cassette_loses_its_episode(toy_tasks, tmp_path) -> N
     assert all(MissingRecording.__name__ in record.error for record in result.records if record.failed)
     with pytest.raises(AllEpisodesFailed, match="has no recording of"):
         play("replay", lambda episode: "new")
+
+
+def test_calls_that_the_recorded_tool_gave_up_are_counted(unruly, tmp_path) -> None:
+    hanging = unruly.Hanging()
+    inner = unruly.ActTool(hanging)
+    inner.timeout = 0.05
+    wrapped = Cassette(tmp_path / "tape.jsonl").wrap(inner)
+    with ToolRuntime([wrapped]) as runtime:
+        assert runtime.call(ToolCall("act", {"x": "a"})).status is ToolStatus.TIMEOUT
+        assert abandoned_calls([wrapped]) == abandoned_calls([inner]) == 1
+    hanging.release.set()
