@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
 from .errors import InputError, ToolUnavailable, TransientError
 from .lazy import lazy_names
-from .policy import ToolPolicy
 
 if TYPE_CHECKING:
     from .adapters import ToolLike, as_tool
     from .arithmetic import calculator
+    from .base import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
     from .cassettes import Cassette
     from .decorator import FunctionTool, tool
     from .mcp_client import McpTools
     from .mcp_config import McpServer, load_mcp_servers
     from .mcp_serving import mcp_server
+    from .policy import ToolPolicy
     from .python import PythonTool
     from .runtime import ToolRuntime
     from .search import SearchTool
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Cassette": "cassettes",
+    "FunctionSchema": "base",
     "FunctionTool": "decorator",
     "McpServer": "mcp_config",
     "McpTools": "mcp_client",
@@ -37,9 +38,16 @@ _HOMES = {
     "SearchTool": "search",
     "SimulatedSearch": "simulated_search",
     "SimulatedSearchTool": "simulated_search",
+    "StatelessSession": "base",
+    "Tool": "base",
+    "ToolCall": "base",
     "ToolLike": "adapters",
+    "ToolPolicy": "policy",
+    "ToolResult": "base",
     "ToolRuntime": "runtime",
+    "ToolSession": "base",
     "ToolStatistics": "statistics",
+    "ToolStatus": "base",
     "WebSearchTool": "web_search",
     "WikiText": "wiki_text",
     "WikiTool": "wiki",
