@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..tools.base import FunctionSchema
 from ..tools.errors import InputError
 from .formats.base import ActionFormat, PromptStyle
-from .reward import RewardFunction
+from .reward import RewardFunction, RewardSpec
 from .task import TaskSet
 
 _COUNTED = 1000
@@ -45,7 +45,7 @@ def check_format(action_format: ActionFormat, functions: Sequence[FunctionSchema
     )
 
 
-def pick_reward(reward: str | RewardFunction) -> RewardFunction:
+def pick_reward(reward: RewardSpec) -> RewardFunction:
     """A reward function by name, or the one that is given.
 
     Raises:

@@ -20,7 +20,7 @@ from .choices import check_format, pick_format, pick_reward
 from .episode import Action, Episode, Limits, Message, ObservationCut, ParsedAction, RewardResult, StopReason, Turn
 from .episode import FormatFault as Fault
 from .formats.base import ActionFormat, Cut, whole
-from .reward import RewardFunction
+from .reward import RewardSpec
 from .spaces import TextSpace
 from .state import StatefulEnv
 from .task import Task, TaskSet
@@ -70,7 +70,7 @@ class ToolEnv(StatefulEnv):
         tools: Sequence[ToolLike] = (),
         *,
         action_format: str | ActionFormat,
-        reward: str | RewardFunction = "exact_match",
+        reward: RewardSpec = "exact_match",
         limits: LimitsChoice = None,
         render_mode: str | None = None,
     ) -> None:

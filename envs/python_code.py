@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..tools.base import ToolCall
 from ..tools.errors import InputError
 from .choices import pick_format
 from .env import LimitsChoice, ScriptedPolicy, ToolEnv
-from .episode import Episode, RewardResult
+from .episode import Episode
 from .formats.base import ActionFormat, PromptStyle
 from .program_problems import make_program
-from .reward import RewardFunction
+from .reward import RewardSpec
 from .sources import TaskSource, load_tasks, split_seed
 from .task import Task, TaskSet
 
 if TYPE_CHECKING:
     from ..tools.sandbox import Isolation
-
-_PATIENCE = 10
-_FENCED = re.compile(r"```[ \t]*(?:python3?|py)?[ \t]*\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
 class PythonCodeEnv(ToolEnv):
@@ -54,7 +49,7 @@ class PythonCodeEnv(ToolEnv):
         tasks: TaskSource | None = None,
         *,
         action_format: str | ActionFormat = "hermes",
-        reward: str | RewardFunction = "unit_tests",
+        reward: RewardSpec = "unit_tests",
         prompt: PromptStyle = "full",
         split: str = "train",
         size: int | None = 500,
@@ -66,6 +61,7 @@ class PythonCodeEnv(ToolEnv):
     ) -> None:
         from ..tools import PythonTool
         from ..tools.sandbox import SandboxLimits
+        from .rewards import reward_function
 
         if tasks is None:
             name = f"programs-{split}-{task_seed}"
@@ -78,7 +74,7 @@ class PythonCodeEnv(ToolEnv):
             loaded,
             [PythonTool(isolation=isolation, limits=SandboxLimits(wall_seconds=timeout, cpu_seconds=timeout))],
             action_format=pick_format(action_format, prompt),
-            reward=RewardFunction("unit_tests", self._reward) if reward == "unit_tests" else reward,
+            reward=reward_function(reward, isolation=isolation, seconds=timeout) if reward == "unit_tests" else reward,
             limits=limits,
             render_mode=render_mode,
         )
@@ -108,13 +104,9 @@ class PythonCodeEnv(ToolEnv):
 
     def score(self, episode: Episode) -> float:
         """1 if the program passes all of its tests, in a fresh session of the sandbox."""
-        metadata = episode.task.metadata
-        program = f"{metadata.get('before', '')}{program_of(episode.answer or '')}"
-        return float(_passes(program, metadata["tests"], self.isolation, self.timeout))
+        from .rewards.unit_tests import passes
 
-    def _reward(self, episode: Episode) -> RewardResult:
-        passed = 0.0 if episode.answer is None else self.score(episode)
-        return RewardResult(passed, {"passed": passed, "answered": float(episode.answer is not None)})
+        return float(passes(episode.answer or "", episode.task.metadata, self.isolation, self.timeout))
 
     def oracle(self) -> ScriptedPolicy:
         """Runs the known solution with its tests, and gives it as the answer."""
@@ -136,20 +128,3 @@ class PythonCodeEnv(ToolEnv):
             return self.action_format.write_answer(thought, f"```python\n{solution}\n```", turn)
         except InputError:  # a fence is a call in this format
             return self.action_format.write_answer(thought, solution, turn)
-
-
-def program_of(answer: str) -> str:
-    """The program in an answer: its last fenced block, or all of it; what is indented stays indented."""
-    blocks: list[str] = _FENCED.findall(answer)
-    return blocks[-1] if blocks else answer
-
-
-@lru_cache(maxsize=1024)
-def _passes(program: str, tests: str, isolation: Isolation, timeout: float) -> bool:
-    """The verdict on a program; reward and score of an episode ask for the same."""
-    from ..tools.sandbox import SandboxLimits
-    from .rewards import run_unit_tests
-
-    # Processor time decides: on a busy machine wall time would make right programs wrong.
-    limits = SandboxLimits(wall_seconds=_PATIENCE * timeout, cpu_seconds=timeout)
-    return run_unit_tests(program, tests, isolation=isolation, limits=limits).passed

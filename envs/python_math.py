@@ -12,7 +12,7 @@ from .env import LimitsChoice, ScriptedPolicy, ToolEnv
 from .episode import Episode
 from .formats.base import ActionFormat, PromptStyle
 from .math_problems import make_problem
-from .reward import RewardFunction
+from .reward import RewardSpec
 from .sources import TaskSource, load_tasks, split_seed
 from .task import Task, TaskSet
 
@@ -50,7 +50,7 @@ class PythonMathEnv(ToolEnv):
         tasks: TaskSource | None = None,
         *,
         action_format: str | ActionFormat = "code",
-        reward: str | RewardFunction = "math",
+        reward: RewardSpec = "math",
         prompt: PromptStyle = "full",
         split: str = "train",
         size: int = 500,

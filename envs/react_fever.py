@@ -17,7 +17,7 @@ from .react_pages import empty_pages, make_pages
 from .react_paper import FEVER_ROWS, POSITION, Subset, choose_subset
 from .react_policies import ChainPolicy, PagePolicy, chain_or_pages
 from .react_qa import turn_limits
-from .reward import RewardFunction
+from .reward import RewardSpec
 from .rewards.react import FEVER_LABELS
 from .sources import TaskSource, load_tasks
 from .task import Task, TaskSet
@@ -76,7 +76,7 @@ class ReActFeverEnv(ToolEnv):
         corpus: Corpus | PageStore | str | Path | None = None,
         *,
         action_format: str | ActionFormat = "react",
-        reward: str | RewardFunction = "fever",
+        reward: RewardSpec = "fever",
         prompt: PromptStyle = "full",
         split: str = "train",
         subset: Subset = "all",

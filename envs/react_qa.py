@@ -14,7 +14,7 @@ from .formats.base import ActionFormat, PromptStyle
 from .react_pages import empty_pages, make_pages, pages_of_world
 from .react_paper import HOTPOTQA_ROWS, POSITION, Subset, choose_subset
 from .react_policies import ChainPolicy, PagePolicy, chain_or_pages
-from .reward import RewardFunction
+from .reward import RewardSpec
 from .search_policies import true_answer
 from .search_qa import SearchQAEnv
 from .sources import TaskSource, load_tasks
@@ -61,7 +61,7 @@ class ReActQAEnv(ToolEnv):
         corpus: Corpus | PageStore | str | Path | None = None,
         *,
         action_format: str | ActionFormat = "react",
-        reward: str | RewardFunction = "react",
+        reward: RewardSpec = "react",
         prompt: PromptStyle = "full",
         split: str = "train",
         subset: Subset = "all",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..tools.errors import InputError
@@ -62,3 +62,8 @@ class RewardFunction:
         for index, result in zip(honest, anew, strict=True):
             judged[index] = result
         return judged
+
+
+RewardSpec = str | Mapping[str, float] | RewardFunction
+"""How a reward is given: `"exact_match"`, `"research(variant=paper)"`, `"exact_match + 0.1*repetition + 0*f1"`,
+`{"exact_match": 1.0, "f1": 0.0}`, or an instance."""

@@ -15,7 +15,7 @@ from ..tools.errors import InputError
 from .choices import commonest_share, pick_format
 from .env import LimitsChoice, ScriptedPolicy, ToolEnv
 from .formats.base import ActionFormat, PromptStyle
-from .reward import RewardFunction
+from .reward import RewardSpec
 from .search_policies import RowPolicy, WorldPolicy
 from .sources import TaskSource, load_tasks
 from .task import Task, TaskSet
@@ -62,7 +62,7 @@ class SearchQAEnv(ToolEnv):
         corpus: Corpus | str | Path | None = None,
         *,
         action_format: str | ActionFormat = "search_r1",
-        reward: str | RewardFunction = "exact_match",
+        reward: RewardSpec = "exact_match",
         prompt: PromptStyle = "full",
         k: int = 3,
         split: str = "train",

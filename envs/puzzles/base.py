@@ -16,7 +16,7 @@ from ..choices import pick_format
 from ..env import LimitsChoice, ScriptedPolicy, ToolEnv
 from ..episode import Episode, Limits, RewardResult
 from ..formats.base import ActionFormat, PromptStyle
-from ..reward import RewardFunction
+from ..reward import RewardFunction, RewardSpec
 from ..sources import TaskSource, load_tasks
 from ..task import Task, TaskSet
 from .board import BoardTool
@@ -92,11 +92,13 @@ class PuzzleEnv(ToolEnv):
         split: Split = "train",
         tools: Sequence[ToolLike] | None = None,
         action_format: str | ActionFormat | None = None,
-        reward: str | RewardFunction = "puzzle",
+        reward: RewardSpec = "puzzle",
         prompt: PromptStyle = "full",
         limits: LimitsChoice = None,
         render_mode: str | None = None,
     ) -> None:
+        from ..rewards import reward_function
+
         if tasks is None:
             tasks = self.generate(difficulty, size, task_seed, split)
         loaded = load_tasks(tasks, self.task_from_row, split)
@@ -105,7 +107,7 @@ class PuzzleEnv(ToolEnv):
             loaded,
             offered if self.board is None else [self.board, *offered],
             action_format=pick_format(action_format or self.default_format, prompt),
-            reward=self.pick_reward(reward),
+            reward=reward_function(reward, {name: _maker(own) for name, own in self.rewards().items()}),
             limits=limits or self.default_limits,
             render_mode=render_mode,
         )
@@ -171,23 +173,6 @@ class PuzzleEnv(ToolEnv):
             "puzzle": RewardFunction("puzzle", partial(_solved, cls)),
             "partial_credit": RewardFunction("partial_credit", partial(_credit, cls), wrong_ceiling=MOST_UNSOLVED),
         }
-
-    @classmethod
-    def pick_reward(cls, reward: str | RewardFunction) -> RewardFunction:
-        """A reward by name, the family's own names included, as a sum, or as it is.
-
-        Raises:
-            InputError: As for `toolgym.envs.rewards.reward_function`.
-        """
-        if isinstance(reward, RewardFunction):
-            return reward
-        from ..rewards import REWARD_MAKERS
-        from ..rewards.composition import make_reward, parse_spec, weighted_sum
-
-        makers = {**REWARD_MAKERS, **{name: _maker(own) for name, own in cls.rewards().items()}}
-        return weighted_sum(
-            [(weight, make_reward(name, options, makers)) for weight, name, options in parse_spec(reward)]
-        )
 
     def solution(self, task: Task) -> str:
         """The answer that the oracle gives."""

@@ -16,7 +16,7 @@ from ...tools.errors import InputError
 from ..env import LimitsChoice, ScriptedPolicy
 from ..episode import Episode
 from ..formats.base import ActionFormat, PromptStyle
-from ..reward import RewardFunction
+from ..reward import RewardSpec
 from ..sources import TaskSource
 from ..task import Task, TaskSet
 from .base import MOST_UNSOLVED, Difficulty, PuzzleEnv, Split, level
@@ -82,7 +82,7 @@ class KnightsAndKnavesEnv(PuzzleEnv):
         split: Split = "train",
         tools: Sequence[ToolLike] | None = None,
         action_format: str | ActionFormat | None = None,
-        reward: str | RewardFunction | None = None,
+        reward: RewardSpec | None = None,
         prompt: PromptStyle = "full",
         limits: LimitsChoice = None,
         render_mode: str | None = None,

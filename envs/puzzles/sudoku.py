@@ -11,7 +11,7 @@ from ...tools.adapters import ToolLike
 from ...tools.errors import InputError
 from ..env import LimitsChoice
 from ..formats.base import ActionFormat, PromptStyle
-from ..reward import RewardFunction
+from ..reward import RewardSpec
 from ..sources import TaskSource
 from ..task import Task
 from .base import MOST_UNSOLVED, Difficulty, PuzzleEnv, Split
@@ -65,7 +65,7 @@ class SudokuEnv(PuzzleEnv):
         split: Split = "train",
         tools: Sequence[ToolLike] | None = None,
         action_format: str | ActionFormat | None = None,
-        reward: str | RewardFunction = "puzzle",
+        reward: RewardSpec = "puzzle",
         prompt: PromptStyle = "full",
         limits: LimitsChoice = None,
         render_mode: str | None = None,

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Any
 
 from ...tools.errors import InputError
-from ..reward import RewardFunction
+from ..reward import RewardFunction, RewardSpec
 from . import answer_rewards, form_rewards, length_rewards
 from .autotir import autotir_reward
-from .composition import RewardMaker, RewardSpec, make_reward, parse_spec, weighted_sum
+from .composition import RewardMaker, make_reward, parse_spec, weighted_sum
 from .dapo import dapo_reward
 from .hotpotqa import MatchScore, answer_score, joint_score, supporting_facts_score
 from .length import (
@@ -154,13 +154,16 @@ REWARDS: Mapping[str, RewardFunction] = MappingProxyType({name: make() for name,
 """The rewards of an episode by name, with their default options."""
 
 
-def reward_function(spec: RewardSpec, **options: Any) -> RewardFunction:
+def reward_function(
+    spec: RewardSpec, own: Mapping[str, RewardMaker] = MappingProxyType({}), **options: Any
+) -> RewardFunction:
     """A reward by name, with options, as a sum, or as it is.
 
     Args:
         spec: A name of `REWARD_MAKERS` (`"exact_match"`), with options (`"research(variant=paper)"`,
             `"cosine(max_length=1000, unit=characters)"`), a weighted sum (`"exact_match + 0.1*repetition + 0*f1"`), a
             mapping from such names to weights, or a reward function. A weight of 0 makes a metric.
+        own: An environment's own rewards, by name.
         options: Options of a single name, as keywords.
 
     Raises:
@@ -178,7 +181,7 @@ def reward_function(spec: RewardSpec, **options: Any) -> RewardFunction:
     if isinstance(spec, RewardFunction):
         return spec
     return weighted_sum(
-        [(weight, make_reward(name, {**given, **options}, REWARD_MAKERS)) for weight, name, given in terms]
+        [(weight, make_reward(name, {**given, **options}, {**REWARD_MAKERS, **own})) for weight, name, given in terms]
     )
 
 

@@ -13,7 +13,7 @@ from . import dapo as dapo_text
 from . import python_tools, text
 from .episodes import answer_terms, is_correct, math_terms
 from .math import gsm8k_reward
-from .unit_tests import program_of, unit_test_reward
+from .unit_tests import passes
 
 if TYPE_CHECKING:
     from ...tools.sandbox import Isolation
@@ -202,14 +202,10 @@ def unit_tests(
 
 
 def _unit_tests(episode: Episode, isolation: Isolation, seconds: float) -> RewardResult:
-    from ...tools.sandbox import SandboxLimits
-
     metadata = episode.task.metadata
     if "tests" not in metadata:
         raise InputError("the reward 'unit_tests' needs each task's tests, in its metadata under 'tests'")
     if episode.answer is None:
         return RewardResult(0.0, {"passed": 0.0, "answered": 0.0})
-    program = f"{metadata.get('before', '')}{program_of(episode.answer)}"
-    limits = SandboxLimits(wall_seconds=12 * seconds, cpu_seconds=seconds)
-    passed = unit_test_reward(program, str(metadata["tests"]), isolation=isolation, limits=limits)
+    passed = float(passes(episode.answer, metadata, isolation, seconds))
     return RewardResult(passed, {"passed": passed, "answered": 1.0})

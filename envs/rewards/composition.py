@@ -16,10 +16,6 @@ from ..formats.names import unknown_name
 from ..reward import RewardFunction
 
 RewardMaker = Callable[..., RewardFunction]
-RewardSpec = str | Mapping[str, float] | RewardFunction
-"""How a reward is given: `"exact_match"`, `"research(variant=paper)"`, `"exact_match + 0.1*repetition + 0*f1"`,
-`{"exact_match": 1.0, "f1": 0.0}`, or an instance."""
-
 SHARED_TERMS = frozenset({"em", "f1", "answered", "correct", "length"})
 """Terms that mean the same in every reward."""
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ...tools.sandbox import Isolation, SandboxLimits
 
+_PATIENCE = 12
 _FENCED = re.compile(r"```[ \t]*(?:python3?|py)?[ \t]*\r?\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
@@ -79,3 +82,25 @@ def program_of(answer: str) -> str:
     """The program in an answer: its last fenced block of Python, or all of it; what is indented stays indented."""
     blocks: list[str] = _FENCED.findall(answer)
     return blocks[-1] if blocks else answer
+
+
+def passes(answer: str, facts: Mapping[str, Any], isolation: Isolation, seconds: float) -> bool:
+    """Whether the program in an answer passes a task's tests.
+
+    Args:
+        answer: The answer, which holds the program (`program_of`).
+        facts: The task's `tests` and, where the answer goes on with it, what stands `before` the program.
+        isolation: See `run_unit_tests`.
+        seconds: Processor time for the program and for its tests.
+    """
+    return _verdict(f"{facts.get('before', '')}{program_of(answer)}", str(facts["tests"]), isolation, seconds)
+
+
+@lru_cache(maxsize=1024)
+def _verdict(program: str, tests: str, isolation: Isolation, seconds: float) -> bool:
+    """The verdict on a program; the reward and the score of an episode ask for the same."""
+    from ...tools.sandbox import SandboxLimits
+
+    # Processor time decides: on a busy machine wall time would make right programs wrong.
+    limits = SandboxLimits(wall_seconds=_PATIENCE * seconds, cpu_seconds=seconds)
+    return run_unit_tests(program, tests, isolation=isolation, limits=limits).passed

@@ -10,7 +10,7 @@ import pytest
 
 from toolgym.envs import PythonCodeEnv
 from toolgym.envs.program_problems import make_program
-from toolgym.envs.python_code import program_of
+from toolgym.envs.rewards.unit_tests import program_of
 from toolgym.tools import InputError
 from toolgym.tools.sandbox import Isolation
 
