@@ -225,6 +225,26 @@ def commonest_phrase(stage: Stage) -> ScriptedPolicy:
     return _one_phrase(stage, lambda phrases: phrases.most_common(1)[0][0])
 
 
+def end_of_the_question(stage: Stage) -> ScriptedPolicy:
+    """Answers with the last word, phrase or number, or parenthesis of the question."""
+    return lambda episode: stage.answer(episode, _last(r"\S+", episode.task.question).strip(".,:;!?()[]\"'"))
+
+
+def _last_phrase(stage: Stage) -> ScriptedPolicy:
+    return lambda episode: stage.answer(episode, _last(_PHRASE, episode.task.question))
+
+
+def _last_parenthesis(stage: Stage) -> ScriptedPolicy:
+    return lambda episode: stage.answer(
+        episode, re.split(r"[()\[\]:]", episode.task.question.rstrip(" .)]"))[-1].strip()
+    )
+
+
+def _last(pattern: str | re.Pattern[str], text: str) -> str:
+    found: list[str] = re.findall(pattern, text)
+    return found[-1] if found else "unknown"
+
+
 def _one_phrase(stage: Stage, choose: Callable[[Counter[str]], str]) -> ScriptedPolicy:
     """Without a tool to ask, the question's own phrases are all there is."""
 
@@ -334,6 +354,7 @@ CANARIES: tuple[Canary, ...] = (
     Canary.of(every_phrase),
     Canary.of(first_phrase),
     Canary.of(commonest_phrase),
+    Canary.of(end_of_the_question, _last_phrase, _last_parenthesis),
     Canary.of(own_observation),
     Canary.of(in_a_tool_output),
     Canary.of(in_the_thought),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ...tools.base import ToolStatus
@@ -148,6 +149,16 @@ def reward_fault(env: ToolEnv, moment: Moment) -> str | None:
     return None
 
 
+def ceiling_of(env: ToolEnv, info: Mapping[str, Any]) -> float:
+    """The highest reward of an episode that is not right: the declared ceiling where nothing of the answer is.
+
+    In rewards by F1 an answer is wrong when it shares no token with an accepted one (ReSearch, arXiv 2503.19470); one
+    that shares some may earn that share of the way from the ceiling to the highest reward.
+    """
+    reward = env.reward_function
+    return reward.wrong_ceiling + float(info["reward_terms"].get("f1", 0.0)) * (reward.maximum - reward.wrong_ceiling)
+
+
 def undeserved(env: ToolEnv, moment: Moment) -> str | None:
     """Why an episode may not earn what it did: lost by the infrastructure, forged, or wrong."""
     if not moment.over:
@@ -157,6 +168,7 @@ def undeserved(env: ToolEnv, moment: Moment) -> str | None:
         return None if reward == 0 and score == 0 else f"a failed episode earned {reward}, and scored {score}"
     if episode.forged and (reward != declared.minimum or score):
         return f"an episode with a forged observation earned {reward}, and scored {score}"
-    if score == 0 and reward > declared.wrong_ceiling + _TOLERANCE:
-        return f"a wrong episode earned {reward}, above the ceiling {declared.wrong_ceiling}"
+    ceiling = ceiling_of(env, moment.info)
+    if score == 0 and reward > ceiling + _TOLERANCE:
+        return f"a wrong episode earned {reward}, above the ceiling {ceiling}"
     return None

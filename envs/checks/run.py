@@ -15,6 +15,7 @@ from ..registration import make_env
 from .base import Check, CheckFailed, CheckSkipped, Subject
 from .canaries import Canary
 from .catalogue import picked
+from .play import answers, last_moment
 from .report import CheckReport, CheckResult, Verdict
 from .trials import Trial, try_canary
 
@@ -67,6 +68,7 @@ def check_env(
     if not isinstance(inner, ToolEnv):
         raise InputError(f"{type(inner).__name__} is no ToolEnv; gymnasium.utils.env_checker checks any environment")
     subject = Subject(inner.spawn(), tuple(islice(inner.tasks, tasks)), seed)
+    _play_once(subject)
     results: list[CheckResult] = []
     trials: list[Trial] = []
     started = time.perf_counter()
@@ -96,6 +98,21 @@ def check_env(
     if raise_on_failure:
         report.raise_if_failed()
     return report
+
+
+def _play_once(subject: Subject) -> None:
+    """Plays and judges an episode.
+
+    Raises:
+        InputError: If the options do not fit together: no verdict on the environment.
+    """
+    try:
+        with subject.fresh() as env:
+            last_moment(env, answers(env, "nobody knows"), seed=subject.seed)
+    except (InputError, ToolUnavailable):
+        raise
+    except Exception:
+        return  # the checks will find it, and say more
 
 
 def _skipped(check: Check, red: Sequence[str]) -> CheckResult:

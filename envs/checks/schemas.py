@@ -29,6 +29,11 @@ _SAMPLES: Mapping[str, Any] = {
 _OTHER_TYPE: Mapping[str, Any] = {"string": {"an": "object"}, "array": "no list", "object": 7}
 _MISTAKES = ("KeyError", "TypeError", "AttributeError", "NameError", "UnboundLocalError", "NotImplementedError")
 """Exceptions that tell of a mistake in a tool's program, not of what the model asked for."""
+_DENIAL = re.compile(
+    r"\b(?:unknown|unsupported|undefined|no such) (?:tool|function|command|argument|parameter|option)\b"
+    r"|\bnot (?:supported|implemented)\b",
+    re.IGNORECASE,
+)
 _ROLES = ("system", "developer", "user")
 _HUGE = 200_000
 _MOST_OBSERVED = 100_000  # characters, where the environment's limits do not name fewer
@@ -208,6 +213,8 @@ def _expect_it_runs(env: ToolEnv, call: ToolCall) -> None:
     written = f"{call.name}({shown(dict(call.arguments), 60)}) fits the schema and"
     refused = result.status in (ToolStatus.UNKNOWN_TOOL, ToolStatus.BAD_ARGUMENTS)
     expect(not refused, f"{written} is refused: {shown(result.output)}")
+    denied = None if result.ok else _DENIAL.search(result.output)
+    expect(not denied, f"{written} is refused: {shown(result.output)}")
     mistake = result.metadata.get("exception")
     expect(mistake not in _MISTAKES, f"{written} raises inside the tool: {shown(result.output)}")
 

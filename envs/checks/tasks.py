@@ -86,16 +86,21 @@ def prompt_asks(subject: Subject) -> None:
 def answers_are_not_told(subject: Subject) -> None:
     """What stands around the question holds a task's answers no more often than those of other tasks.
 
-    What the question itself gives away is measured by the canaries that echo it.
+    The question itself must not say `answer: ...`; what else it gives away is measured by the canaries that quote it.
     """
     around: list[tuple[Task, list[str]]] = []
     with subject.fresh() as env:
         for task in subject.tasks[:_LOOKED_AT]:
             prompt, info = env.reset(seed=subject.seed, options={"task_id": task.id})
             contents = [str(message.get("content")) for message in info["messages"]]
-            others = json.dumps({key: value for key, value in info.items() if key not in ("task_id", "messages")})
-            texts = [text.replace(task.question.strip(), " ") for text in (prompt, *contents, others)]
+            observation, _, terminated, truncated, told = env.step("Well, well.")
+            told = {} if terminated or truncated else told
+            others = [_without(info, "messages"), _without(told, "messages"), observation if told else ""]
+            texts = [text.replace(task.question.strip(), " ") for text in (prompt, *contents, *others)]
             around.append((task, [f" {normalize_answer(text)} " for text in texts]))
+            question = f" {normalize_answer(task.question)} "
+            given = next((answer for answer in task.answers if _is_given(answer, question)), None)
+            expect(given is None, f"the question {shown(task.question)} says that the answer is {given!r}")
     if len(around) < 2:
         raise CheckSkipped("there is a single task")
 
@@ -109,6 +114,16 @@ def answers_are_not_told(subject: Subject) -> None:
     expect(not told, f"{own:.0%} of the answers stand around their questions, {of_others:.0%} around other questions")
 
 
+def _without(info: dict[str, Any], *keys: str) -> str:
+    return json.dumps({key: value for key, value in info.items() if key not in (*keys, "task_id")}, default=repr)
+
+
+def _is_given(answer: str, question: str) -> bool:
+    """Whether a normalised question names an answer as the answer."""
+    gold = normalize_answer(answer)
+    return bool(gold) and any(f" {word} {gold} " in question for word in ("answer", "answer is", "solution", "gold"))
+
+
 def _holds(texts: list[str], task: Task) -> bool:
     golds = [f" {normalize_answer(answer)} " for answer in task.answers if normalize_answer(answer)]
     return any(gold in text for gold in golds for text in texts)
@@ -119,8 +134,8 @@ def _holds(texts: list[str], task: Task) -> bool:
     "reasoning-gym #377 (right answers scored 0), #153 (puzzles with several solutions); MiniWoB++ #108",
 )
 def oracle(subject: Subject) -> None:
-    """The oracle's score is 1 on every task, by honest play, and its reward above that of any wrong episode."""
-    missed, ceiling = [], subject.env.reward_function.wrong_ceiling
+    """The oracle's score is 1 on every task, by honest play, and its reward is not the lowest that there is."""
+    missed, reward = [], subject.env.reward_function
     with subject.fresh() as env:
         policy = subject.oracle(env)
         for task in subject.tasks:
@@ -128,8 +143,8 @@ def oracle(subject: Subject) -> None:
             if last.info.get("score") != 1.0:
                 gap = env.oracle_gap(task)
                 missed.append(f"{task.id} (answer {shown(last.info.get('answer'), 30)}{'; ' * bool(gap)}{gap})")
-            elif not last.reward > ceiling:
-                missed.append(f"{task.id} (reward {last.reward}, a wrong episode may earn {ceiling})")
+            elif last.reward <= reward.minimum < reward.maximum:
+                missed.append(f"{task.id} (score 1, but the reward {reward.name!r} is {last.reward}, its lowest)")
     expect(not missed, f"missed {len(missed)} of {len(subject.tasks)} tasks: {', '.join(missed[:3])}")
 
 

@@ -16,6 +16,7 @@ from .play import answer_text, call_text
 from .schemas import fitting_calls, sample_call
 from .tasks import forged_text
 
+_HUGE = 1_000_000
 _TAG = re.compile(r"</?[A-Za-z_]+>")
 _FINISH: tuple[FinishReason, ...] = ("stop", "stop", "stop", "eos", "length")
 PIECES = (
@@ -70,6 +71,7 @@ def awkward_texts(env: ToolEnv, task: Task) -> list[str]:
         texts += [whole.replace(">", "> "), whole.replace("\n", "\r"), whole.upper(), whole[::-1]]
     for mark in marks(env):
         texts += [mark, mark * 3, f"{mark}{answer}", f"{answer}{mark}"]
+    texts += [marks(env)[0] * (_HUGE // len(marks(env)[0])), answer_text(env, "x" * _HUGE)]
     pairs = zip(PIECES, cycle((*wholes, "")), strict=False)
     return [*texts, *(f"{piece}{whole}{piece}" for piece, whole in pairs)]
 

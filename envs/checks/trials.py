@@ -11,6 +11,7 @@ from ..env import ScriptedPolicy, ToolEnv
 from ..task import Task
 from .base import CheckSkipped, Subject
 from .canaries import Canary, Stage
+from .laws import ceiling_of
 from .play import last_moment
 
 CHANCE = 0.001
@@ -66,7 +67,7 @@ def try_canary(subject: Subject, canary: Canary) -> Trial:
 
 
 def _play(env: ToolEnv, name: str, policy: ScriptedPolicy, tasks: Sequence[Task], seed: int) -> Trial:
-    scores, rewards, wrong, calls = [], [], [], 0
+    scores, rewards, wrong, above, calls = [], [], [], [], 0
     for task in tasks:
         last = last_moment(env, policy, seed=seed, options={"task_id": task.id})
         scores.append(float(last.info["score"]))
@@ -74,22 +75,22 @@ def _play(env: ToolEnv, name: str, policy: ScriptedPolicy, tasks: Sequence[Task]
         calls += env.episode.call_count
         if scores[-1] < 1:
             wrong.append(rewards[-1])
+            above.append(max(0.0, rewards[-1] - ceiling_of(env, last.info)))
     count, reward = len(tasks), env.reward_function
     score, chance = sum(scores) / count, chance_of(sum(scores), count, env.guess_rate)
     lucky = score <= env.guess_rate + _TOLERANCE or chance >= CHANCE
-    excess = max((earned - reward.wrong_ceiling for earned in wrong), default=0.0)
     reasons = []
     if not lucky:
         reasons.append(f"scores {score:.3f}, the guess rate is {env.guess_rate:.2g}")
-    if excess > _TOLERANCE:
+    if max(above, default=0.0) > _TOLERANCE:
         reasons.append(f"earns {max(wrong):.3g} for a wrong answer, the ceiling is {reward.wrong_ceiling:.3g}")
-    gain = gain_of(env, 0.0 if lucky else score, wrong, count)
+    gain = gain_of(env, 0.0 if lucky else score, sum(above) / count)
     most = max(wrong, default=None)
     mean = sum(rewards) / count
     return Trial(name, not reasons, "; ".join(reasons), count, score, chance, mean, most, calls / count, gain)
 
 
-def gain_of(env: ToolEnv, score: float, wrong_rewards: Sequence[float], episodes: int) -> float:
+def gain_of(env: ToolEnv, score: float, above: float) -> float:
     """The share of what honest play is worth that a cheat got, from 0 to 1.
 
     The larger of two shares: of the way from the guess rate to a score of 1, and of the way from the ceiling of wrong
@@ -99,14 +100,12 @@ def gain_of(env: ToolEnv, score: float, wrong_rewards: Sequence[float], episodes
     Args:
         env: The environment, with its guess rate and the range of its reward.
         score: Mean score; 0 where luck explains it.
-        wrong_rewards: Rewards of the episodes whose score is below 1.
-        episodes: How many episodes there were in all.
+        above: Mean over all episodes of what those whose score is below 1 earned above their ceiling.
     """
     guess, reward = env.guess_rate, env.reward_function
     by_score = (score - guess) / (1 - guess) if guess < 1 else 0.0
     room = reward.maximum - reward.wrong_ceiling
-    above = sum(max(0.0, earned - reward.wrong_ceiling) for earned in wrong_rewards)
-    by_reward = above / (room * episodes) if room > 0 else 0.0
+    by_reward = above / room if room > 0 else 0.0
     return min(1.0, max(0.0, by_score, by_reward))
 
 

@@ -77,6 +77,17 @@ class TellsInInfo(AtlasEnv):
         return observation, {**info, "gold": list(self.episode.task.answers)}
 
 
+def tells_in_the_question():
+    tasks = [replace(task, question=f"{task.question} Answer: {task.answers[0]}.") for task in AtlasEnv().tasks]
+    return AtlasEnv(TaskSet(tasks))
+
+
+class TellsWhileItGoesOn(AtlasEnv):
+    def step(self, action):
+        *step, info = super().step(action)
+        return (*step, {**info, "truth": self.episode.task.answers[0]})
+
+
 class StepsAfterTheEnd(AtlasEnv):
     def step(self, action):
         if self.episode.stop_reason is not None:
@@ -343,6 +354,22 @@ class RefusesWhatItDeclares(AtlasEnv):
     tool_type = RefusingTool
 
 
+class UnfinishedSession(AtlasSession):
+    def call(self, call):
+        if "year" in call.arguments:
+            return ToolResult(ToolStatus.ERROR, "years are not supported yet")
+        return super().call(call)
+
+
+class UnfinishedTool(AtlasTool):
+    def open(self, seed=0):
+        return UnfinishedSession()
+
+
+class DeclaresWhatItHasNot(AtlasEnv):
+    tool_type = UnfinishedTool
+
+
 class EchoSession(AtlasSession):
     def find(self, query):
         return super().find(query) if query in CAPITALS else f"no country {query}"
@@ -376,6 +403,15 @@ class RejectsOneAnswer(AtlasEnv):
         return super().score(episode) * (episode.task.id != "capital-3")
 
 
+def least(episode):
+    return RewardResult(1.0 - right(episode).reward if episode.answer else 0.0)
+
+
+class PaysForWrongAnswers(AtlasEnv):
+    def __init__(self):
+        super().__init__(function=least)
+
+
 class JudgesOnce(AtlasEnv):
     def score(self, episode):
         again = getattr(episode, "judged", False)
@@ -395,7 +431,7 @@ BROKEN: dict[str, tuple[Callable[[], ToolEnv], ...]] = {
     "task_ids": (task_ids, task_ids_read_twice),
     "task_by_id": (IgnoresOptions,),
     "prompt_asks": (MutePrompt,),
-    "answers_are_not_told": (HintingPrompt, TellsInInfo),
+    "answers_are_not_told": (HintingPrompt, TellsInInfo, TellsWhileItGoesOn, tells_in_the_question),
     "order_of_calls": (StepsAfterTheEnd,),
     "endings": (BothFlags, TruncatesAsItLikes),
     "budgets": (Endless,),
@@ -418,11 +454,11 @@ BROKEN: dict[str, tuple[Callable[[], ToolEnv], ...]] = {
     "snapshot": (SnapshotsWithoutTheTool,),
     "pickling": (HoldsALambda,),
     "messages_and_tools_are_openai": (StrangeMessages,),
-    "schemas_against_execution": (LyingSchema, NeedlessArgument, RefusesWhatItDeclares),
+    "schemas_against_execution": (LyingSchema, NeedlessArgument, RefusesWhatItDeclares, DeclaresWhatItHasNot),
     "observations_are_bounded": (Unbounded,),
     "parser_fuzz": (CountsBytes,),
     "parse_time": (Quadratic,),
-    "oracle": (RejectsOneAnswer,),
+    "oracle": (RejectsOneAnswer, PaysForWrongAnswers),
     "verdicts_repeat": (JudgesOnce,),
     "forged_observations_earn_nothing": (BelievesTheAgent,),
 }

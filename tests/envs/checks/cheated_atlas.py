@@ -41,6 +41,11 @@ def one_answer_for_most():
     return AtlasEnv(TaskSet(tasks))
 
 
+def tells_at_the_end():
+    tasks = [replace(task, question=f"{task.question} (Hint: {task.answers[0]})") for task in AtlasEnv().tasks]
+    return AtlasEnv(TaskSet(tasks))
+
+
 class TalkativeSession(AtlasSession):
     """Finds the country that a whole question names."""
 
@@ -118,6 +123,7 @@ CHEATED: dict[str, Callable[[], ToolEnv]] = {
     "every_phrase": judged(lambda episode: gold(episode) in episode.answer.split(", ")),
     "first_phrase": Talkative,
     "commonest_phrase": Repetitive,
+    "end_of_the_question": tells_at_the_end,
     "own_observation": BelievesTheAgent,
     "in_a_tool_output": ReadsTheTools,
     "in_the_thought": judged(lambda episode: gold(episode) in episode.response),

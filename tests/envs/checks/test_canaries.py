@@ -9,6 +9,7 @@ import pytest
 
 from toolgym.envs import RewardFunction, RewardResult, check_env
 from toolgym.envs.checks import CANARIES, Trial
+from toolgym.envs.checks.laws import ceiling_of
 from toolgym.envs.checks.trials import chance_of, gain_of
 
 atlas: Any = importlib.import_module("atlas")
@@ -80,9 +81,15 @@ def test_gain_is_a_share_of_what_honest_play_is_worth() -> None:
     env = atlas.AtlasEnv()
     env.reward_function = RewardFunction("r", lambda episode: RewardResult(0.0), -1.0, 3.0, 1.0)
     env.guess_rate = 0.5
-    assert gain_of(env, 0.75, [], 4) == 0.5  # half the way from 0.5 to 1
-    assert gain_of(env, 0.25, [], 4) == 0.0
-    # Of four episodes one wrong one earned 2, where 1 is the ceiling and 3 the highest: (2 - 1) / (3 - 1) / 4.
-    assert gain_of(env, 0.0, [2.0, 1.0, -1.0], 4) == 0.125
+    assert gain_of(env, 0.75, 0.0) == 0.5  # half the way from 0.5 to 1
+    assert gain_of(env, 0.25, 0.0) == 0.0
+    assert gain_of(env, 0.0, 0.25) == 0.125  # a quarter above 1, where 3 is the highest
     env.guess_rate = 1.0
-    assert gain_of(env, 1.0, [], 4) == 0.0
+    assert gain_of(env, 1.0, 0.0) == 0.0
+
+
+def test_a_partly_right_answer_may_earn_its_share() -> None:
+    env = atlas.AtlasEnv()
+    env.reward_function = RewardFunction("r", lambda episode: RewardResult(0.0), 0.0, 1.0, 0.1)
+    assert ceiling_of(env, {"reward_terms": {}}) == 0.1
+    assert ceiling_of(env, {"reward_terms": {"f1": 0.5}}) == pytest.approx(0.55)  # half the way from 0.1 to 1

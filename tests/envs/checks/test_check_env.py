@@ -80,6 +80,11 @@ def test_wrong_input(arguments: dict[str, Any], says: str) -> None:
         check_env(atlas.AtlasEnv(), **arguments)
 
 
+def test_options_that_do_not_fit_together_are_no_verdict() -> None:
+    with pytest.raises(InputError, match="token_count"):
+        check_env("toolgym/SearchQA-v0", size=5, reward="lcpo_max")
+
+
 def test_other_environments_are_referred_to_gymnasiums_checker() -> None:
     with pytest.raises(InputError, match=r"CartPoleEnv is no ToolEnv; gymnasium.utils.env_checker"):
         check_env(gym.make("CartPole-v1"))
