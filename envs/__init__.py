@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .python_math import PythonMathEnv
     from .react_fever import ReActFeverEnv
     from .react_qa import ReActQAEnv
+    from .reasoning_gym import ReasoningGymEnv
     from .reward import RewardFunction
     from .search_qa import SearchQAEnv
     from .sources import load_tasks, read_rows
@@ -54,6 +55,7 @@ _HOMES = {
     "PythonMathEnv": "python_math",
     "ReActFeverEnv": "react_fever",
     "ReActQAEnv": "react_qa",
+    "ReasoningGymEnv": "reasoning_gym",
     "RewardFunction": "reward",
     "RewardResult": "episode",
     "ScriptedPolicy": "env",
@@ -95,6 +97,7 @@ __all__ = [
     "PythonMathEnv",
     "ReActFeverEnv",
     "ReActQAEnv",
+    "ReasoningGymEnv",
     "RewardFunction",
     "RewardResult",
     "ScriptedPolicy",

@@ -38,6 +38,7 @@ ENTRY_POINTS = {
     "toolgym/ShortestPath-v0": "toolgym.envs.puzzles.shortest_path:ShortestPathEnv",
     "toolgym/Sudoku-v0": "toolgym.envs.puzzles.sudoku:SudokuEnv",
     "toolgym/Zebra-v0": "toolgym.envs.puzzles.zebra:ZebraEnv",
+    "toolgym/ReasoningGym-v0": "toolgym.envs.reasoning_gym:ReasoningGymEnv",
 }
 
 _VECTORS = f"{__package__}.vector"
