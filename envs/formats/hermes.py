@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
 from ...tools.output import clean_text
-from ..episode import Action, FormatFault, Limits, Message, ParsedAction
+from ..episode import Action, FormatFault, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
 from .common import PromptedFormat
@@ -29,7 +29,7 @@ _ESCAPED = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"
 
 
 class HermesFormat(PromptedFormat):
-    r"""Tool calls as the Hermes models and Qwen's chat template write them, under the limits of ReCall.
+    r"""Tool calls as the Hermes models and Qwen's chat template write them.
 
     Nothing inside `<think>` or `<tool_response>` counts; where `</think>` comes without `<think>` (a template that
     opens it), all before it is thought. Calls may follow each other, separated by whitespace. A turn without a call is
@@ -40,7 +40,6 @@ class HermesFormat(PromptedFormat):
 
     name: ClassVar[str] = "hermes"
     transcript: ClassVar[Literal["text", "chat"]] = "chat"
-    limits: ClassVar[Limits] = Limits(max_turns=5, max_turn_tokens=512, max_tokens=6656)
     observation_marks: ClassVar[tuple[str, ...]] = ("<tool_response>", "</tool_response>")
 
     def full_messages(self, task: Task, functions: Sequence[FunctionSchema]) -> list[Message]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
 from ...tools.output import clean_text
-from ..episode import Action, FormatFault, Limits, Message, ParsedAction
+from ..episode import Action, FormatFault, Message, ParsedAction
 from ..task import Task
 from .base import Cut, whole
 from .hermes import HermesFormat, read_json, response_text
@@ -44,7 +44,6 @@ class OpenAIFormat(HermesFormat):
 
     name: ClassVar[str] = "openai"
     native_tools: ClassVar[bool] = True
-    limits: ClassVar[Limits] = Limits()
     observation_marks: ClassVar[tuple[str, ...]] = (_TOOL_MESSAGE,)
 
     def forged(self, text: str) -> bool:

@@ -140,7 +140,7 @@ def test_published_limits() -> None:
         ),
         "r1_searcher": Limits(max_turns=9, max_calls=8, max_turn_tokens=512),
         "react": Limits(max_turns=7, max_turn_tokens=100),
-        "hermes": recall,
+        "hermes": Limits(),
         "recall": recall,
         "openai": Limits(),
         "code": Limits(max_turns=None, max_context=16_384),
