@@ -62,6 +62,7 @@ class RecordedTool(Tool):
         self.max_output_characters = tool.max_output_characters
         self.draws = tool.draws
         self._state = _State(identity)
+        self._functions: tuple[FunctionSchema, ...] | None = None
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -73,9 +74,11 @@ class RecordedTool(Tool):
         """The inner tool's; recorded, where it must ask for them."""
         if not self.tool.asks_for_functions:
             return self.tool.functions
-        request = {"tool": self.identity, "list": "functions"}
-        (functions,) = self.tape.play([request], lambda _: [[asdict(one) for one in self.tool.functions]])
-        return tuple(FunctionSchema(**one) for one in functions)
+        if self._functions is None:
+            request = {"tool": self.identity, "list": "functions"}
+            (functions,) = self.tape.play([request], lambda _: [[asdict(one) for one in self.tool.functions]])
+            self._functions = tuple(FunctionSchema(**one) for one in functions)
+        return self._functions
 
     def over(self, tool: Tool) -> Self:
         """The same with another inner tool of the same kind, such as the board of another puzzle."""
