@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -47,30 +47,22 @@ class Stage:
     tasks: tuple[Task, ...]
 
     @cached_property
-    def _counts(self) -> Counter[str]:
-        """How often the answers of the set are the first of a task, in one spelling each."""
-        spelling: dict[str, str] = {}
-        known = islice(self.env.tasks, _MOST_KNOWN)
-        golds = [answer for task in known for answer in task.answers[:1]]
-        return Counter(spelling.setdefault(normalize_answer(gold) or gold, gold) for gold in golds)
+    def golds(self) -> list[str]:
+        """The first answers of the tasks that are played, each once, the commonest first."""
+        return [gold for gold, _ in _counted(self.tasks)]
 
     @cached_property
-    def golds(self) -> list[str]:
-        """The answers of the set, each once, the commonest first."""
-        return [gold for gold, _ in self._counts.most_common()]
+    def constants(self) -> list[str]:
+        """The commonest answers of other tasks than those that are played.
 
-    def commonest(self, task: Task, rank: int) -> str:
-        """The answer that is common among all tasks but this one.
-
-        Args:
-            task: The task that is not to be known.
-            rank: 0 for the commonest.
+        Where there are no others, those of the tasks that are played; an answer of a single one would be known from
+        that task alone.
         """
-        own = {normalize_answer(answer) or answer for answer in task.answers[:1]}
-        near = self._counts.most_common(rank + 2)
-        others = [(count - ((normalize_answer(gold) or gold) in own), gold) for gold, count in near]
-        ranked = sorted((pair for pair in others if pair[0] > 0), key=lambda pair: -pair[0])
-        return ranked[min(rank, len(ranked) - 1)][1] if ranked else "nobody knows"
+        played = len(self.tasks)
+        others = tuple(islice(self.env.tasks, played, played + _MOST_KNOWN))
+        if len(others) >= played:
+            return [gold for gold, _ in _counted(others)]
+        return [gold for gold, count in _counted(self.tasks) if count > 1]
 
     def gold(self, task: Task) -> str:
         """The first answer of a task; a word where it has none."""
@@ -105,6 +97,13 @@ class Stage:
                 if action is not None:
                     return action
         return None
+
+
+def _counted(tasks: Sequence[Task]) -> list[tuple[str, int]]:
+    """First answers of tasks, in one spelling each, and how often they are given; the commonest first."""
+    spelling: dict[str, str] = {}
+    golds = [answer for task in tasks for answer in task.answers[:1]]
+    return Counter(spelling.setdefault(normalize_answer(gold) or gold, gold) for gold in golds).most_common()
 
 
 Script = Callable[[Stage], ScriptedPolicy]
@@ -164,14 +163,14 @@ def always_no(stage: Stage) -> ScriptedPolicy:
 
 
 def best_constant(stage: Stage) -> ScriptedPolicy:
-    """Gives the commonest answer of all other tasks; the best of the three commonest."""
+    """Gives every task the commonest answer of other tasks; the best of the three commonest."""
     return _constant(stage, 0)
 
 
 def _constant(stage: Stage, rank: int) -> ScriptedPolicy:
-    if len(stage.golds) <= rank:
-        raise CheckSkipped("the tasks have no answers to choose from")
-    return lambda episode: stage.answer(episode, stage.commonest(episode.task, rank))
+    if len(stage.constants) <= rank:
+        raise CheckSkipped("no answer is common to several tasks")
+    return lambda episode: stage.answer(episode, stage.constants[rank])
 
 
 def all_options(stage: Stage) -> ScriptedPolicy:

@@ -30,7 +30,9 @@ def test_every_canary_has_an_environment_that_it_cheats() -> None:
 
 def test_no_canary_wins_where_nothing_is_wrong() -> None:
     played = trials(atlas.AtlasEnv(), ["canaries"])
-    assert [trial for trial in played.values() if not trial.ok or not trial.episodes] == []
+    assert all(trial.ok for trial in played.values())
+    # Each city is the answer of one task, so that no answer is common.
+    assert [name for name, trial in played.items() if not trial.episodes] == ["best_constant"]
     assert {trial.score for trial in played.values()} == {0.0}
 
 
