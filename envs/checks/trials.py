@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from ..env import ScriptedPolicy, ToolEnv
@@ -54,13 +55,15 @@ class Trial:
 
 def try_canary(subject: Subject, canary: Canary) -> Trial:
     """Plays a canary on the tasks of a subject; of its variants, the one with the highest score counts."""
-    tasks = subject.tasks[: canary.most]
+    known = subject.tasks
+    if canary.times > 1:
+        known = tuple(islice(subject.env.tasks, canary.times * len(subject.tasks)))
     trials = []
     with subject.fresh() as env:
-        stage = Stage(env, subject.tasks)
+        stage = Stage(env, known)
         for script in canary.scripts:
             try:
-                trials.append(_play(env, canary.name, script(stage), tasks, subject.seed))
+                trials.append(_play(env, canary.name, script(stage), known[: canary.most], subject.seed))
             except CheckSkipped as reason:
                 trials.append(Trial(canary.name, True, str(reason)))
     return max(trials, key=lambda trial: (not trial.ok, trial.score, trial.episodes))

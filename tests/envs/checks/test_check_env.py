@@ -47,7 +47,7 @@ def test_a_report_is_json() -> None:
         "skipped": 0,
         "canaries_quiet": len(CANARIES) - 1,
         "canaries_won": 0,
-        "canaries_skipped": 1,  # best_constant: no answer is common to several tasks
+        "canaries_skipped": 1,  # best_constant: no answer is common to several of the 12 tasks
     }
     assert [check["verdict"] for check in document["checks"]] == ["red", "green"]
     assert document["canaries"][0]["canary"] == "empty"
