@@ -70,6 +70,8 @@ class Cassette:
             raise InputError(f"cassette {path} does not exist; record it first, with mode 'record' or 'auto'")
         self._secrets = tuple(secrets)
         self._file = RecordingFile(self.path, secrets)
+        if mode in ("record", "auto"):
+            self._file.make()
         if mode in ("replay", "auto"):
             self._file.read()
         elif mode == "record":

@@ -57,6 +57,17 @@ class RecordingFile:
             with self._opened("rb") as stream:
                 self._end = stream.seek(0, os.SEEK_END)
 
+    def make(self) -> None:
+        """Makes the file if it is missing: a recording of nothing can be replayed as well.
+
+        Raises:
+            InputError: If it cannot be made.
+        """
+        with contextlib.suppress(OSError):  # what is in the way is named when the file is opened
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._opened("ab"):
+            pass
+
     def append(self, key: str, request: Mapping[str, Any], response: Any) -> None:
         """Writes a recording, unless another process was first since this file was read: then that one counts.
 

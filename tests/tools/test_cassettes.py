@@ -145,6 +145,12 @@ def test_modes(tmp_path):
         Cassette(tmp_path / "none.jsonl", "replay")
 
 
+def test_a_recording_of_nothing_is_replayed(tmp_path):
+    for mode in ("record", "auto"):
+        Cassette(tmp_path / "new" / f"{mode}.jsonl", mode)
+        assert len(Cassette(tmp_path / "new" / f"{mode}.jsonl", "replay")) == 0
+
+
 def test_tools_are_replayed_with_status_text_cuts_and_metadata(tmp_path):
     path, words = tmp_path / "tape.jsonl", ["raise", "hang", "flood", "fine"]
     direct = [ask(Varied(), word) for word in words]
@@ -322,6 +328,9 @@ def test_a_file_that_cannot_be_read_or_written(tmp_path):
     with pytest.raises(InputError, match=r"give a file that can be read and written"):
         Cassette(tmp_path)
     cassette = Cassette(tmp_path / "tape.jsonl")
+    with pytest.raises(InputError, match=r"give a file that can be read and written"):
+        Cassette(tmp_path / "tape.jsonl" / "in a file", "record")
+    (tmp_path / "tape.jsonl").unlink()
     (tmp_path / "tape.jsonl").mkdir()
     with pytest.raises(ToolUnavailable, match="cannot be recorded"):
         cassette.wrap(Counting()).search("a", 1)
