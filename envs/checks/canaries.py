@@ -349,7 +349,7 @@ CANARIES: tuple[Canary, ...] = (
     Canary.of(echo_of_the_question),
     Canary.of(always_yes),
     Canary.of(always_no),
-    Canary.of(best_constant, partial(_constant, rank=1), partial(_constant, rank=2), times=20),
+    Canary.of(best_constant, partial(_constant, rank=1), partial(_constant, rank=2), times=10),
     Canary.of(all_options),
     Canary.of(two_answers),
     Canary.of(every_phrase),

@@ -57,7 +57,10 @@ def try_canary(subject: Subject, canary: Canary) -> Trial:
     """Plays a canary on the tasks of a subject; of its variants, the one with the highest score counts."""
     known = subject.tasks
     if canary.times > 1:
-        known = tuple(islice(subject.env.tasks, canary.times * len(subject.tasks)))
+        count, size = canary.times * len(known), len(subject.env.tasks)
+        known = tuple(
+            islice(subject.env.tasks, size if size <= 2 * count else count)
+        )  # a set of that size is played whole
     trials = []
     with subject.fresh() as env:
         stage = Stage(env, known)
