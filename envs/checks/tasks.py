@@ -95,7 +95,7 @@ def answers_are_not_told(subject: Subject) -> None:
             contents = [str(message.get("content")) for message in info["messages"]]
             observation, _, terminated, truncated, told = env.step("Well, well.")
             told = {} if terminated or truncated else told
-            others = [_without(info, "messages"), _without(told, "messages"), observation if told else ""]
+            others = [_beside_messages(info), _beside_messages(told), observation if told else ""]
             texts = [text.replace(task.question.strip(), " ") for text in (prompt, *contents, *others)]
             around.append((task, [f" {normalize_answer(text)} " for text in texts]))
             question = f" {normalize_answer(task.question)} "
@@ -110,12 +110,13 @@ def answers_are_not_told(subject: Subject) -> None:
         return sum(_holds(near, task) for near, (task, _) in zip(texts, around, strict=True)) / len(around)
 
     own, of_others = share(0), max(share(1), share(len(around) // 2))
-    told = own >= 0.5 and of_others < own / 2
-    expect(not told, f"{own:.0%} of the answers stand around their questions, {of_others:.0%} around other questions")
+    leaks = own >= 0.5 and of_others < own / 2
+    expect(not leaks, f"{own:.0%} of the answers stand around their questions, {of_others:.0%} around other questions")
 
 
-def _without(info: dict[str, Any], *keys: str) -> str:
-    return json.dumps({key: value for key, value in info.items() if key not in (*keys, "task_id")}, default=repr)
+def _beside_messages(info: dict[str, Any]) -> str:
+    """What else an info holds, the task's id left out, which the agent does not see."""
+    return json.dumps({key: value for key, value in info.items() if key not in ("messages", "task_id")}, default=repr)
 
 
 def _is_given(answer: str, question: str) -> bool:

@@ -58,9 +58,8 @@ def try_canary(subject: Subject, canary: Canary) -> Trial:
     known = subject.tasks
     if canary.times > 1:
         count, size = canary.times * len(known), len(subject.env.tasks)
-        known = tuple(
-            islice(subject.env.tasks, size if size <= 2 * count else count)
-        )  # a set of that size is played whole
+        # A set that is not much larger is played whole, so that the score is the set's own.
+        known = tuple(islice(subject.env.tasks, size if size <= 2 * count else count))
     trials = []
     with subject.fresh() as env:
         stage = Stage(env, known)
