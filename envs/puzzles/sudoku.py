@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from math import isqrt
 from typing import Any
 
 from ...tools.adapters import ToolLike
+from ...tools.base import ToolCall
 from ...tools.errors import InputError
 from ..env import LimitsChoice
+from ..episode import Episode
 from ..formats.base import ActionFormat, PromptStyle
 from ..reward import RewardSpec
 from ..sources import TaskSource
 from ..task import Task
 from .base import MOST_UNSOLVED, Difficulty, PuzzleEnv, Split
 from .draws import Draws
+from .sudoku_board import SudokuBoard, draw_grid, units
 from .sudoku_generator import Sudoku, draw_sudoku
 from .sudoku_solver import BOXES, TECHNIQUES, sudoku_solver
 
 _LONGEST_ANSWER = 2_000
 _DECORATION = str.maketrans("", "", " \t\r\n|+-=/,;:[](){}`'\"")
 _EMPTY = str.maketrans("._?*", "0000")
+_LIKELIEST = {4: 2 / 288, 6: 2 / 28_200_960, 9: 2 / 6_670_903_752_021_072_936_960}
+"""Twice one among all grids (Felgenhauer and Jarvis 2005; OEIS A107739): they are not drawn quite evenly."""
 
 
 class SudokuEnv(PuzzleEnv):
@@ -36,12 +41,13 @@ class SudokuEnv(PuzzleEnv):
             `.` or 0 where one is empty), whose solution is worked out, or rows in the form of a generated task; or a
             `TaskSet`.
         order: Rows of a generated grid: 4, 6 or 9.
+        board: Whether to offer `place(digits)`, a grid to write on that tells what breaks a rule.
         difficulty: As in `PuzzleEnv`.
         size: As in `PuzzleEnv`.
         task_seed: As in `PuzzleEnv`.
         split: As in `PuzzleEnv`.
         tools: As in `PuzzleEnv`.
-        action_format: As in `PuzzleEnv`.
+        action_format: As in `PuzzleEnv`; with a board, `hermes` by default.
         reward: As in `PuzzleEnv`.
         prompt: As in `PuzzleEnv`.
         limits: As in `PuzzleEnv`.
@@ -59,6 +65,7 @@ class SudokuEnv(PuzzleEnv):
         tasks: TaskSource | None = None,
         *,
         order: int = 9,
+        board: bool = False,
         difficulty: Difficulty = 0.5,
         size: int | None = None,
         task_seed: int = 0,
@@ -74,11 +81,13 @@ class SudokuEnv(PuzzleEnv):
         if tasks is None:
             make = partial(self.make_order, order=order)
             tasks = self.generate(difficulty, size, task_seed, split, make=make, variant=f"-{order}x{order}")
+        if board:
+            self.board = SudokuBoard()
         super().__init__(
             tasks,
             split=split,
             tools=tools,
-            action_format=action_format,
+            action_format=action_format or ("hermes" if board else None),
             reward=reward,
             prompt=prompt,
             limits=limits,
@@ -103,7 +112,7 @@ class SudokuEnv(PuzzleEnv):
         if grid is None or any(clue not in ("0", str(digit)) for clue, digit in zip(clues, grid, strict=True)):
             return False
         digits = set(range(1, order + 1))
-        return all({grid[cell] for cell in unit} == digits for unit in _units(order))
+        return all({grid[cell] for cell in unit} == digits for unit in units(order))
 
     @classmethod
     def partial_credit(cls, answer: str, task: Task) -> float:
@@ -123,8 +132,17 @@ class SudokuEnv(PuzzleEnv):
 
     @classmethod
     def guess_chance(cls, task: Task) -> float:
-        """One grid among all that fill the empty cells."""
-        return float(task.metadata["order"] ** -task.metadata["clues"].count("0"))
+        """The chance of one grid among all that fill the empty cells, or of one that is always the same."""
+        order = task.metadata["order"]
+        return max(float(order ** -task.metadata["clues"].count("0")), _LIKELIEST[order])
+
+    def next_call(self, episode: Episode) -> ToolCall | None:
+        """Writes all missing digits onto the board, if there is one."""
+        if self.board is None or episode.call_count:
+            return None
+        order, solution = episode.task.metadata["order"], episode.task.answers[0].replace(" ", "")
+        missing = [cell for cell, clue in enumerate(episode.task.metadata["clues"]) if clue == "0"]
+        return self.board.write(" ".join(f"r{c // order + 1}c{c % order + 1}={solution[c]}" for c in missing))
 
     @classmethod
     def task_from_row(cls, row: Mapping[str, Any], default_id: str) -> Task:
@@ -187,28 +205,9 @@ def _task(task_id: str, puzzle: Sudoku) -> Task:
 
 def _question(clues: tuple[int, ...], order: int) -> str:
     height, breadth = BOXES[order]
-    lines = []
-    for row in range(order):
-        cells = [str(digit or ".") for digit in clues[row * order : (row + 1) * order]]
-        parts = [" ".join(cells[start : start + breadth]) for start in range(0, order, breadth)]
-        if row and row % height == 0:
-            lines.append("-+-".join("-" * len(part) for part in parts))
-        lines.append(" | ".join(parts))
-    grid = "\n".join(lines)
     return (
         f"Fill in this {order}x{order} sudoku: every row, every column and every box of {height} rows and {breadth} "
         f"columns must hold each digit from 1 to {order} once. Empty cells are dots; the digits that are there must "
-        f"stay.\n\n{grid}\n\nAnswer with the {order} rows of the filled grid, from top to bottom, as {order} digits "
-        "each, with nothing else."
+        f"stay.\n\n{draw_grid(clues, order)}\n\nAnswer with the {order} rows of the filled grid, from top to bottom, "
+        f"as {order} digits each, with nothing else."
     )
-
-
-@cache
-def _units(order: int) -> tuple[tuple[int, ...], ...]:
-    """The cells of each row, column and box."""
-    cells = range(order * order)
-    height, breadth = BOXES[order]
-    boxes = [(cell // order // height, cell % order // breadth) for cell in cells]
-    rows = [tuple(cells[start : start + order]) for start in cells[::order]]
-    columns = [tuple(cells[start::order]) for start in cells[:order]]
-    return (*rows, *columns, *(tuple(cell for cell in cells if boxes[cell] == box) for box in sorted(set(boxes))))

@@ -252,7 +252,7 @@ class SudokuSolver:
                 return Analysis(technique, 0)
         trials = 0
         while state.decided != self.all:
-            narrowed = self._locked(state)
+            narrowed = self.locked_candidates(state)
             if narrowed != state.candidates:
                 technique = max(technique, 3)
                 state = self.singles(State(narrowed, state.decided))
@@ -280,8 +280,8 @@ class SudokuSolver:
                     found.append(bit)
         return found
 
-    def _locked(self, state: State) -> int:
-        """Candidates left after one round of locked candidates."""
+    def locked_candidates(self, state: State) -> int:
+        """The candidates that one round of locked candidates leaves."""
         narrowed = candidates = state.candidates
         words = [candidates >> slot * self.width & self.all for slot in range(self.order)]
         for family, groups, eliminations in self._groupings:

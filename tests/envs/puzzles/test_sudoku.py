@@ -96,6 +96,13 @@ def test_the_oracle_solves_every_puzzle(order, difficulty, evaluate) -> None:
     assert evaluate(env, env.oracle()) == {"scores": [1.0] * 5, "rewards": [1.0] * 5}
 
 
+def test_guess_rates() -> None:
+    assert SudokuEnv(order=4).guess_rate == 2 / 288
+    assert SudokuEnv([ROW]).guess_rate == 1.0  # whoever knows a single task can answer it
+    assert SudokuEnv.guess_chance(SudokuEnv([ROW]).tasks[0]) == max(4.0**-4, 2 / 288)
+    assert SudokuEnv().guess_rate < 1e-9
+
+
 @pytest.mark.parametrize("answer", ["", "echo", "clues"])
 def test_canaries(answer, play) -> None:
     env = make_env("toolgym/Sudoku-v0", reward="partial_credit")
@@ -105,6 +112,63 @@ def test_canaries(answer, play) -> None:
     reward, info = play(env, lambda episode: env.action_format.write_answer("", text or "nothing", 1), seed=0)
     assert info["score"] == 0.0 == reward
     assert info["reward_terms"]["partial_credit"] == 0.0
+
+
+BOARD = "1 2 | . 4\n3 4 | . 2\n----+----\n. 1 | 4 3\n4 3 | 2 ."
+
+
+@pytest.mark.parametrize(
+    ("digits", "output"),
+    [
+        ("r1c3=3", BOARD.replace("1 2 | . 4", "1 2 | 3 4")),
+        ("r1c3=3 R2C3 = 1", BOARD.replace("1 2 | . 4", "1 2 | 3 4").replace("3 4 | . 2", "3 4 | 1 2")),
+        ("r1c3=3, r1c3=.", BOARD),
+        ("r1c3=1", "Error: there is a 1 in this row already."),
+        ("r1c3=2", "Error: there is a 2 in this row already."),
+        ("r4c4=3", "Error: there is a 3 in this row already."),
+        ("r3c1=4", "Error: there is a 4 in this row already."),
+        ("r3c1=3", "Error: there is a 3 in this row already."),
+        ("r1c1=2", "Error: this digit is given and stays."),
+        ("r5c1=1", "Error: rows, columns and digits go from 1 to 4."),
+        ("r1c3=5", "Error: rows, columns and digits go from 1 to 4."),
+        (
+            "r1c3=3 r2c3=3",
+            BOARD.replace("1 2 | . 4", "1 2 | 3 4") + "\nStopped before r2c3=3: there is a 3 in this row already.",
+        ),
+        ("nothing", "Error: name a cell and a digit from 1 to 4, such as r1c2=3."),
+    ],
+)
+def test_the_board(digits, output) -> None:
+    env = SudokuEnv([ROW], board=True)
+    env.reset(seed=0)
+    env.step(env.action_format.write_call("", env.board.write(digits), 1))
+    assert env.episode.turns[0].results[0].output == output
+
+
+@pytest.mark.parametrize(
+    ("digits", "said"),
+    [
+        ("r1c4=2", "Error: there is a 2 in this row already."),
+        ("r2c3=2", "Error: there is a 2 in this column already."),
+        ("r2c2=1", "Error: there is a 1 in this box already."),
+        ("r3c2=3", "2 3 | 4 ."),  # wrong, but against no rule: nothing is said
+        ("r3c2=1", "2 1 | 4 ."),
+    ],
+)
+def test_the_board_knows_rules_and_not_the_solution(digits, said) -> None:
+    # Its solution is 1234 3412 2143 4321.
+    env = SudokuEnv([{"clues": "12.. 3... 2.4. ..21"}], board=True)
+    env.reset(seed=0)
+    env.step(env.action_format.write_call("", env.board.write(digits), 1))
+    assert said in env.episode.turns[0].results[0].output
+
+
+def test_the_oracle_writes_on_the_board(play) -> None:
+    env = SudokuEnv(board=True, difficulty=1.0)
+    reward, info = play(env, env.oracle(), seed=3)
+    assert (reward, info["score"]) == (1.0, 1.0)
+    assert [result.ok for turn in env.episode.turns for result in turn.results] == [True]
+    assert "." not in env.episode.turns[0].results[0].output
 
 
 def test_puzzles_depend_on_seed_split_and_index_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from functools import cache
 from statistics import mean
 
@@ -127,13 +128,43 @@ def test_singles_are_those_of_the_reference(order, share) -> None:
             contradictions += 1
             assert not state.candidates
         else:
-            possible = [
-                {digit for digit in range(order) if state.candidates >> solver.bit(cell, digit) & 1}
-                for cell in range(order**2)
-            ]
-            assert possible == expected
+            assert possible(solver, state.candidates) == expected
             assert state.decided.bit_count() == 4 * sum(len(digits) == 1 for digits in expected)
     assert contradictions or share == 0.3
+
+
+def possible(solver, candidates):
+    digits = range(solver.order)
+    return [{digit for digit in digits if candidates >> solver.bit(cell, digit) & 1} for cell in range(solver.cells)]
+
+
+def reference_locked(left, order):
+    """Where all places of a digit in a unit lie in another unit, too, the other has it nowhere else."""
+    narrowed = [set(digits) for digits in left]
+    for unit in map(set, units(order)):
+        for other in map(set, units(order)):
+            for digit in range(order):
+                places = {cell for cell in unit if digit in left[cell]}
+                if other != unit and places and places <= other:
+                    for cell in other - unit:
+                        narrowed[cell].discard(digit)
+    return narrowed
+
+
+@pytest.mark.parametrize("order", [4, 6, 9])
+def test_locked_candidates_are_those_of_the_reference(order) -> None:
+    solver = sudoku_solver(order)
+    narrowed = 0
+    for index in range(40):
+        puzzle = draw_sudoku(Draws(6, index), order, 1.0)
+        # Half of the clues, so that there is more to find than in a whole puzzle.
+        bits = [solver.bit(cell, digit - 1) for cell, digit in enumerate(puzzle.clues) if digit]
+        state = solver.singles(solver.place(solver.start, bits[: -len(bits) // 3]))
+        found = possible(solver, solver.locked_candidates(state))
+        # A digit that is decided is locked in its cell, which the solver need not look at: singles saw to it.
+        assert found == reference_locked(possible(solver, state.candidates), order)
+        narrowed += found != possible(solver, state.candidates)
+    assert narrowed
 
 
 def test_search_says_when_it_gives_up() -> None:
@@ -195,3 +226,9 @@ def test_grids_differ_in_more_than_the_names_of_their_digits() -> None:
 
     grids = {renamed(draw_sudoku(Draws(9, index), 9, 0.0).solution) for index in range(100)}
     assert len(grids) == 100
+
+
+def test_all_small_grids_come_up_about_equally_often() -> None:
+    drawn = Counter(draw_sudoku(Draws(0, index), 4, 0.0).solution for index in range(2880))
+    assert len(drawn) == 288
+    assert max(drawn.values()) < 30  # ten each, and six standard deviations
