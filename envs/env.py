@@ -226,7 +226,8 @@ class ToolEnv(StatefulEnv):
             ToolUnavailable: If what a tool stands on is gone: the model did not cause it, and no reward may say so.
                 The episode is lost; call `reset`.
         """
-        episode = self.episode
+        # This and what it calls are written for speed: locals instead of properties, few calls.
+        episode = self._episode or self.episode
         if episode.stop_reason is not None:
             raise ResetNeeded(f"the episode ended ({episode.stop_reason.value}); call reset() before the next step")
         if not isinstance(action, Action):
@@ -296,10 +297,10 @@ class ToolEnv(StatefulEnv):
         return most is not None and len(self.episode.turns) + 1 >= most
 
     def _parse(self, action: Action) -> ParsedAction:
-        wire = self.action_format
+        wire, limits = self.action_format, self.limits
         assert self._runtime is not None
         functions = self._runtime.functions
-        if self._calls_are_over():
+        if (limits.surplus_calls == "ignore" or not limits.last_turn_calls) and self._calls_are_over():
             parsed = wire.parse_final(action, functions)
         elif type(wire).parse_in_place is ActionFormat.parse_in_place:
             parsed = wire.parse(action, functions)
@@ -325,27 +326,30 @@ class ToolEnv(StatefulEnv):
         return turn.parsed.text + turn.observation
 
     def _continue(self, action: Action, parsed: ParsedAction) -> Step:
-        episode, wire, calls = self.episode, self.action_format, parsed.calls
-        results = self._run(calls)
-        if len(results) < len(calls):
-            episode.turns.append(Turn(action, parsed, results))
-            return self._finish(StopReason.MAX_CALLS)
-        cut = self._cut() if calls else whole
+        episode, wire, limits, calls = self.episode, self.action_format, self.limits, parsed.calls
+        results: tuple[ToolResult, ...] = ()
+        messages: list[Message] | None = None
         if calls:
+            results = self._run(calls)
+            if len(results) < len(calls):
+                episode.turns.append(Turn(action, parsed, results))
+                return self._finish(StopReason.MAX_CALLS)
+            cut = self._cut()
             observation = wire.render(calls, results, cut)
+            if wire.transcript == "chat":
+                messages = wire.render_messages(calls, results, cut)
         else:
             # A format quotes what the agent wrote, which is held to what a tool's result is held to.
             observation = clean_text(keep_ends(wire.render_reply(parsed), Tool.max_output_characters).text)
-        if calls and wire.transcript == "chat":
-            messages = wire.render_messages(calls, results, cut)
-        else:
+        if messages is None:
             messages = [{"role": "user", "content": observation}]
-        last = self._last_turn()
+        last = limits.max_turns is not None and len(episode.turns) + 1 >= limits.max_turns
         answer = wire.result_answer(parsed, () if last else results)  # nobody sees what the last turn's calls return
         if answer is not None:
             episode.turns.append(Turn(action, replace(parsed, answer=answer), results, "" if last else observation))
             return self._finish(StopReason.ANSWER)
-        episode.turns.append(Turn(action, parsed, results, "" if last else observation))
+        turn = Turn(action, parsed, results, "" if last else observation)
+        episode.turns.append(turn)
         if last:
             return self._finish(StopReason.MAX_TURNS)
         episode.messages.extend(messages)
@@ -353,11 +357,9 @@ class ToolEnv(StatefulEnv):
         # its row, and is not repeated.
         if parsed.surplus and observation.startswith(parsed.surplus):
             observation = observation[len(parsed.surplus) :]
-        return observation, 0.0, False, False, self._info(messages)
+        return observation, 0.0, False, False, _info(episode, turn, messages)
 
     def _run(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
-        if not calls:
-            return ()
         assert self._runtime is not None
         limits, run = self.limits, self._runtime.call
         if limits.max_calls is None:
@@ -383,7 +385,7 @@ class ToolEnv(StatefulEnv):
 
         def cut(text: str) -> str:
             most = limits.max_observation_characters
-            if most is not None:
+            if most is not None and len(text) > most:
                 text = text[:most] if keep == "head" else keep_ends(text, most).text
             if limits.max_observation_tokens is not None and self.truncator is not None:
                 text = self.truncator(text, limits.max_observation_tokens, keep)
@@ -391,21 +393,11 @@ class ToolEnv(StatefulEnv):
 
         return cut
 
-    def _info(self, messages: list[Message]) -> dict[str, Any]:
-        episode = self.episode
-        info: dict[str, Any] = {"task_id": episode.task.id, "messages": messages, "faults": [], "calls": []}
-        if episode.turns:
-            turn = episode.turns[-1]
-            info["faults"] += map(str, turn.parsed.faults)
-            for call, result in zip(turn.parsed.calls, turn.results, strict=False):
-                info["calls"].append({"name": call.name, "status": str(result.status), "seconds": result.seconds})
-        return info
-
     def _finish(self, reason: StopReason) -> Step:
         episode = self.episode
         episode.stop_reason = reason
         result, score = self.assess(episode)
-        info = self._info([])
+        info = _info(episode, episode.turns[-1] if episode.turns else None, [])
         info["reward_terms"] = {name: float(value) for name, value in result.terms.items()}
         info["score"] = score
         info["answer"] = episode.answer
@@ -413,6 +405,17 @@ class ToolEnv(StatefulEnv):
         self._close_runtime()
         said = self.action_format.closing_text(result.reward) if reason is StopReason.ANSWER else ""
         return said, float(result.reward), reason.terminated, not reason.terminated, info
+
+
+def _info(episode: Episode, turn: Turn | None, messages: list[Message]) -> dict[str, Any]:
+    """What every step says of its turn; None where the episode ended before one."""
+    faults: list[str] = []
+    calls: list[dict[str, Any]] = []
+    if turn is not None:
+        faults += map(str, turn.parsed.faults)
+        for call, result in zip(turn.parsed.calls, turn.results, strict=False):
+            calls.append({"name": call.name, "status": str(result.status), "seconds": result.seconds})
+    return {"task_id": episode.task.id, "messages": messages, "faults": faults, "calls": calls}
 
 
 def _draw(generator: np.random.Generator) -> int:

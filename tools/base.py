@@ -53,6 +53,16 @@ class FunctionSchema:
         """What checks the arguments of a call; made once, on first use."""
         return ArgumentCheck(self.parameters)
 
+    @cached_property
+    def string_argument(self) -> str | None:
+        """The name of the argument, if the function takes one string and needs nothing else; None otherwise."""
+        required = self.parameters.get("required", ())
+        if len(required) != 1:
+            return None
+        (name,) = required
+        argument = self.parameters.get("properties", {}).get(name, {})
+        return str(name) if argument.get("type") == "string" else None
+
     def as_openai(self) -> dict[str, Any]:
         """The schema in the form of OpenAI's `tools` list."""
         function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}

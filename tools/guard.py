@@ -86,6 +86,8 @@ def _checked(result: Any, cap: int, start: float) -> ToolResult:
     if len(text) > cap:  # cut before it is cleaned: a text of any length costs no more than one of the cap's
         text, cut = keep_ends(text, cap)
         omitted += cut
+    if not text.isascii() or "\x00" in text:
+        text = clean_text(text)
     if type(status) is not ToolStatus:
         status = ToolStatus(status)
-    return ToolResult(status, clean_text(text), time.perf_counter() - start, omitted, dict(result.metadata))
+    return ToolResult(status, text, time.perf_counter() - start, omitted, dict(result.metadata))

@@ -77,14 +77,20 @@ class ToolRuntime:
             text = f"Unknown tool {describe(name)}. Available tools: {known}."
             return answer(ToolStatus.UNKNOWN_TOOL, text, Tool.max_output_characters, start)
         tool = self._tools[position]
-        fault = self._find_fault(call)
+        if call.error is None:
+            fault = self._functions[name].argument_check.find_fault(call.arguments)
+        else:
+            fault = str(call.error).rstrip(".")
         if fault is not None:
             text = f"Bad arguments for {name}: {fault}."
             return answer(ToolStatus.BAD_ARGUMENTS, text, tool.max_output_characters, start)
+        policy = tool.policy
         try:
-            if tool.cacheable and tool.policy.cache_entries:
+            if tool.cacheable and policy.cache_entries:
                 return self._call_cached(position, call, start)
-            return self._call_with_retries(position, call)
+            if policy.queues or policy.retries:
+                return self._call_with_retries(position, call)
+            return self._call_once(position, call)
         except ToolUnavailable as error:
             error.function = error.function or name
             raise
@@ -152,14 +158,6 @@ class ToolRuntime:
     def _close_sessions(self) -> None:
         sessions, self._sessions = self._sessions, []
         close_sessions(reversed(sessions))
-
-    def _find_fault(self, call: ToolCall) -> str | None:
-        if call.error is not None:
-            return str(call.error).rstrip(".")
-        try:
-            return self._functions[call.name].argument_check.find_fault(call.arguments)
-        except RecursionError:
-            return "they are nested too deeply"
 
     def _call_cached(self, position: int, call: ToolCall, start: float) -> ToolResult:
         tool = self._tools[position]

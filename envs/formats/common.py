@@ -64,16 +64,19 @@ class PromptedFormat(ActionFormat):
             faults: What else is wrong. Without calls and answer an action has the fault `NO_ACTION`, unless it holds a
                 call that cannot be read.
         """
+        rest = action[kept if after is None else after :]
+        follows = rest != "" and not self.negligible(rest)
+        forged = self.forged(action)
+        if not (follows or forged or faults) and (calls or answer is not None):  # as most are: nothing is wrong
+            return ParsedAction(action[:kept], action[kept:], tuple(calls), answer, (), reply)
         found = [*faults]
         if not calls and answer is None and FormatFault.BAD_CALL not in found:
             found.insert(0, FormatFault.NO_ACTION)
-        if self.forged(action):
+        if forged:
             found.append(FormatFault.FORGED_OBSERVATION)
-        rest = action[kept if after is None else after :]
-        if rest and not self.negligible(rest):
+        if follows:
             found.append(FormatFault.TEXT_AFTER_ACTION)
-        judged = tuple(dict.fromkeys(found)) if found else ()
-        return ParsedAction(action[:kept], action[kept:], tuple(calls), answer, judged, reply)
+        return ParsedAction(action[:kept], action[kept:], tuple(calls), answer, tuple(dict.fromkeys(found)), reply)
 
     def negligible(self, surplus: str) -> bool:
         """Whether what follows an action is no text of its own: whitespace, end-of-turn marks, a stop string."""
@@ -118,12 +121,7 @@ class PromptedFormat(ActionFormat):
 
 def string_argument(function: FunctionSchema) -> str | None:
     """The name of a function's argument, if it takes one string and needs nothing else; None otherwise."""
-    required = function.parameters.get("required", ())
-    if len(required) != 1:
-        return None
-    (name,) = required
-    properties = function.parameters.get("properties", {})
-    return name if properties.get(name, {}).get("type") == "string" else None
+    return function.string_argument
 
 
 def _schema_of(call: ToolCall) -> FunctionSchema:

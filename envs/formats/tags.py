@@ -69,7 +69,7 @@ def first_closed(text: str, *tags: str) -> Block | None:
     r"""The block that opens first among those that close: what `<(a|b)>(.*?)</\1>` finds, in linear time."""
     found = None
     for tag in tags:
-        opening, closing = _marks(tag)
+        opening, closing = _MARKS[tag]
         start = text.find(opening)
         if start < 0 or (found is not None and start > found.start):
             continue
@@ -85,9 +85,15 @@ def left_open(text: str, *tags: str) -> bool:
     return any(text.rfind(f"<{tag}>") > text.rfind(f"</{tag}>") for tag in tags)
 
 
-@lru_cache(maxsize=64)
-def _marks(tag: str) -> tuple[str, str]:
-    return f"<{tag}>", f"</{tag}>"
+class _Marks(dict[str, tuple[str, str]]):
+    """Opening and closing mark of each tag that was asked for."""
+
+    def __missing__(self, tag: str) -> tuple[str, str]:
+        self[tag] = f"<{tag}>", f"</{tag}>"
+        return self[tag]
+
+
+_MARKS = _Marks()
 
 
 @lru_cache(maxsize=64)
