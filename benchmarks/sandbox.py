@@ -9,18 +9,11 @@ medians over rounds of each round's median or percentile.
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +23,7 @@ from rich.table import Table
 
 from ..tools.sandbox import Outcome, Sandbox, SandboxLimits, isolation_report
 from . import sandbox_growth
+from .measuring import ask_peers, circumstances, write_result
 
 RESULTS = Path(__file__).parent / "results" / "sandbox"
 LIMITS = SandboxLimits()
@@ -58,7 +52,7 @@ def speed(
         console.print(f"round {number + 1} of {rounds}")
         figures = {**_open_session(calls), **_fresh_interpreters(fresh), **_throughput(calls, threads)}
         if peers is not None:
-            told = _peers(peers, peer_calls)
+            told = ask_peers(peers, "sandbox_peers.py", peer_calls)
             versions |= {name: str(one.pop("version")) for name, one in told.items()}
             for name, one in told.items():
                 for kind, times in one.items():
@@ -71,7 +65,7 @@ def speed(
         "medians": {name: statistics.median(one[name] for one in measured) for name in measured[0]},
         "rounds": measured,
     }
-    _write(output, result)
+    write_result(output, result)
     table = Table("figure", "median of rounds", "lowest", "highest", title="Python sandbox, all layers on")
     for name, value in result["medians"].items():
         values = [one[name] for one in measured]
@@ -87,7 +81,7 @@ def growth(
 ) -> None:
     """Makes calls in sessions that are opened and closed, some of which time out or die, and counts what is left."""
     result = sandbox_growth.measure(calls, per_session, lambda text: typer.echo(text))
-    _write(output, {**_circumstances(), **result})
+    write_result(output, {**_circumstances(), **result})
     table = Table("count", "before", "after", "allowed growth", title=f"{calls:,} calls in sessions of {per_session}")
     for name, allowed in sandbox_growth.ALLOWED.items():
         table.add_row(name, *(f"{value:,}" for value in (result["before"][name], result["after"][name], allowed)))
@@ -158,16 +152,6 @@ def _throughput(calls: int, threads: int) -> dict[str, float]:
         return {f"calls per second, {threads} sessions": threads * calls / (time.perf_counter() - start)}
 
 
-def _peers(interpreter: Path, calls: int) -> dict[str, dict[str, Any]]:
-    command = [str(interpreter), str(Path(__file__).with_name("sandbox_peers.py").resolve()), str(calls)]
-    with tempfile.TemporaryDirectory() as folder:  # GEM makes its folders where it is started
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise typer.BadParameter(f"{interpreter} could not time the peers: {done.stderr.strip()[-500:]}")
-    told: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    return told
-
-
 def _summary(name: str, times: Sequence[float]) -> dict[str, float]:
     cuts = statistics.quantiles(times, n=100, method="inclusive")
     return {f"{name}, median ms": cuts[49], f"{name}, p90 ms": cuts[89], f"{name}, p99 ms": cuts[98]}
@@ -176,26 +160,10 @@ def _summary(name: str, times: Sequence[float]) -> dict[str, float]:
 def _circumstances() -> dict[str, Any]:
     """When, where, and under which layers."""
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "load": [round(value, 2) for value in os.getloadavg()],
-        "kernel": platform.release(),
-        "python": sys.version.split()[0],
-        "numpy": version("numpy"),
+        **circumstances("numpy"),
         "user": "root" if os.geteuid() == 0 else "ordinary user",
         "layers": {layer.name: layer.active for layer in isolation_report("sandbox")},
     }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _write(path: Path, result: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
