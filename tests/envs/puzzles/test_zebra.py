@@ -63,6 +63,20 @@ def test_large_puzzles_have_one_solution_and_no_clue_too_many(difficulty) -> Non
             assert not solver.decided(domains)
 
 
+def test_values_of_an_attribute_live_apart() -> None:
+    def narrowed(*clues: Clue) -> list[int] | None:
+        solver = ZebraSolver(3, 1, [rule(clue, 3) for clue in clues])
+        domains = solver.start[:]
+        return domains if solver.narrow(domains) > 0 else None
+
+    # House 3 is left to the third value alone; then the second, who is not in house 1, has house 2.
+    last = [Clue("not in", (0,), (2,)), Clue("not in", (1,), (2,))]
+    assert narrowed(*last) == [0b011, 0b011, 0b100]
+    assert narrowed(*last, Clue("not in", (1,), (0,))) == [0b001, 0b010, 0b100]
+    assert narrowed(Clue("in", (0,), (1,)), Clue("in", (1,), (1,))) is None
+    assert narrowed(*last, Clue("in", (2,), (0,))) is None
+
+
 def test_the_solver_counts_by_assumption_where_no_clue_leads_on() -> None:
     # Three people, next door to each other in a row: the middle one is known, the two ends can change places.
     middle = [rule(Clue("next to", (0, 1)), 3), rule(Clue("next to", (0, 2)), 3)]
