@@ -29,7 +29,7 @@ from rich.table import Column, Table
 from ..envs import Limits, Task, TaskSet, ToolEnv
 from ..tools import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
 from . import environment_workload as work
-from .environment_vectors import vector_figures
+from .environment_vectors import SIZE, vector_figures
 from .measuring import ask_peers, circumstances, write_result
 
 RESULTS = Path(__file__).parent / "results" / "environments"
@@ -91,8 +91,8 @@ def make_env(function: Callable[[str], str], timeout: float | None = None, limit
 @app.command()
 def steps(
     peers: Peers = None,
-    rounds: Rounds = 7,
-    blocks: Blocks = 200,
+    rounds: Rounds = 21,
+    blocks: Blocks = 50,
     output: Annotated[Path, typer.Option(help="Result file.")] = RESULTS / "steps.json",
 ) -> None:
     """Times steps that parse, call the same function and render what it says, and whole episodes."""
@@ -103,7 +103,7 @@ def steps(
         "peers": ask_peers(peers, "environment_peers.py", "versions") if peers else {},
         "settings": {"rounds": rounds, "blocks": blocks, "steps_per_block": STEPS, "searches_per_episode": work.CALLS},
         "per_second": {name: 1 / seconds for name, seconds in medians.items()},
-        "toolgym_over": _ratios(medians),
+        "toolgym_over": _ratios(measured),
         "rounds_microseconds": [{name: value * 1e6 for name, value in one.items()} for one in measured],
     }
     write_result(output, result)
@@ -114,7 +114,7 @@ def steps(
 @app.command()
 def vectors(
     peers: Peers = None,
-    rounds: Rounds = 5,
+    rounds: Rounds = 7,
     blocks: Blocks = 20,
     output: Annotated[Path, typer.Option(help="Result file.")] = RESULTS / "vectors.json",
 ) -> None:
@@ -122,13 +122,13 @@ def vectors(
     measured = _rounds(rounds, partial(vector_figures, make_env, blocks), peers, "vectors", blocks)
     medians = _medians(measured)
     overheads = {
-        f"{kind}, {name} steps": medians[f"{kind}: {name} step of 16"] / medians[f"alone: {name} step"] - 1
+        f"{kind}, {name} steps": _overhead(measured, f"{kind}: {name} step of {SIZE}", f"alone: {name} step")
         for kind in ("sync", "on threads")
         for name in ("quick", "busy", "nap")
     }
-    if peers:
-        quick = medians["gem alone: quick step"]
-        overheads |= {f"{kind}, quick steps": medians[f"{kind}: quick step of 16"] / quick - 1 for kind in _GEM}
+    for kind in ("gem sync", "gem async") if peers else ():
+        step = f"{kind}: quick step of {SIZE}"
+        overheads[f"{kind}, quick steps"] = _overhead(measured, step, "gem alone: quick step")
     overlaps = {name: work.LATENCY / value for name, value in medians.items() if name.endswith(f", {work.LATENCY} s")}
     result = {
         **circumstances("gymnasium", "numpy"),
@@ -141,9 +141,6 @@ def vectors(
     write_result(output, result)
     _show(overheads, "time that a vector adds to an environment's step", "{:+.0%}")
     _show(overlaps, "share of the ideal overlap", "{:.3f}")
-
-
-_GEM = ("gem sync", "gem async")
 
 
 @app.command()
@@ -202,6 +199,10 @@ def _rounds(
     return measured
 
 
+def _overhead(measured: Sequence[Mapping[str, float]], step: str, alone: str) -> float:
+    return statistics.median(one[step] / one[alone] for one in measured) - 1
+
+
 def _medians(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: statistics.median(one[name] for one in measured) for name in measured[0]}
 
@@ -257,13 +258,13 @@ def _import_seconds(interpreter: Path, before: str, name: str) -> float:
     return float(done.stderr.splitlines()[-1])
 
 
-def _ratios(medians: Mapping[str, float]) -> dict[str, float]:
-    """How many of toolgym's steps or episodes go into one of each peer's."""
+def _ratios(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """How many of toolgym's steps or episodes go into one of each peer's: medians of the rounds' ratios."""
     ratios = {}
-    for name, seconds in medians.items():
+    for name in measured[0]:
         peer, _, what = name.partition(": ")
-        if not peer.startswith("toolgym") and f"toolgym: {what}" in medians:
-            ratios[name] = seconds / medians[f"toolgym: {what}"]
+        if not peer.startswith("toolgym") and f"toolgym: {what}" in measured[0]:
+            ratios[name] = statistics.median(one[name] / one[f"toolgym: {what}"] for one in measured)
     return ratios
 
 

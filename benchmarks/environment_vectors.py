@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,12 +17,15 @@ _STEPS = 8
 _LIMITS = Limits(max_turns=None)
 
 
-def vector_figures(make: Callable[..., ToolEnv], blocks: int) -> dict[str, list[float]]:
+def vector_figures(
+    make: Callable[..., ToolEnv], blocks: int, sizes: Sequence[int] = work.SIZES
+) -> dict[str, list[float]]:
     """Seconds of vectors' steps for each environment, and of steps whose tools take `work.LATENCY`.
 
     Args:
         make: Makes an environment whose tool is a given function.
         blocks: How often each is measured.
+        sizes: Environments whose tools' latencies are to overlap.
 
     Returns:
         For each figure one value for each block.
@@ -46,7 +49,7 @@ def vector_figures(make: Callable[..., ToolEnv], blocks: int) -> dict[str, list[
                 found.setdefault(what, []).append(seconds)
         for env in (alone, sync, threads):
             env.close()
-    for size in work.SIZES:
+    for size in sizes:
         vector = ToolVectorEnv(make(work.slow, limits=replace(_LIMITS, max_turns=9)), size)
         vector.reset(seed=0)
         actions = [work.SEARCHING] * size

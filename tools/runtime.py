@@ -90,7 +90,9 @@ class ToolRuntime:
                 return self._call_cached(position, call, start)
             if policy.queues or policy.retries:
                 return self._call_with_retries(position, call)
-            return self._call_once(position, call)
+            if tool.timeout is not None:
+                return self._call_once(position, call)
+            return guarded_call(self._sessions[position], call, tool.max_output_characters)
         except ToolUnavailable as error:
             error.function = error.function or name
             raise

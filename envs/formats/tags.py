@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-
-from ...tools.records import quick_init
+from typing import NamedTuple
 
 END_MARKS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")
 """End-of-turn marks of common tokenizers, for texts that were decoded with their special tokens."""
 
 
-@quick_init
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """A tagged block of a text.
 
     Attributes:
