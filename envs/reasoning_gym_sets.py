@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import difflib
 import json
+import os
 import random
 import threading
 import zlib
@@ -101,6 +102,7 @@ class Interpreter:
     def __init__(self, prelude: str, cpu_seconds: float, isolation: Isolation = "process") -> None:
         self._prelude, self._cpu_seconds, self._isolation = prelude, cpu_seconds, isolation
         self._sandbox: Sandbox | None = None
+        self._owner = os.getpid()
         self._turn = threading.Lock()
 
     def value(self, expression: str) -> Any:
@@ -123,6 +125,8 @@ class Interpreter:
     def _running(self) -> Sandbox:
         from ..tools.sandbox import Outcome, Sandbox, SandboxLimits
 
+        if self._owner != os.getpid():  # a fork: the interpreter belongs to the parent
+            self._sandbox, self._owner = None, os.getpid()
         if self._sandbox is None:
             # Wall time says little on a busy machine.
             limits = SandboxLimits(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import random
 import subprocess
@@ -102,6 +103,21 @@ def test_items_are_the_same_in_processes_with_other_hashes() -> None:
         for seed in ("1", "2")
     }
     assert len(printed) == 1
+
+
+@pytest.mark.slow
+def test_a_fork_has_an_interpreter_of_its_own() -> None:
+    made = source("ransom_note", {"seed": 3, "size": 9})
+    first = item(made, 0)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = int(item(made, 0) != first)
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert item(made, 0) == first
 
 
 @pytest.mark.slow
