@@ -2,11 +2,11 @@
 
     python -m toolgym.benchmarks.puzzle_generation
 
-Processor time of one process on one core; medians of interleaved rounds, none of which makes a puzzle twice.
-"Generated" is all that an environment asks for: the puzzle, its proof, its text, its answer. Reasoning-gym's items are
-those of its default configurations, which say little about difficulty: its sudoku grids have 31 to 51 clues, its zebra
-puzzles four houses and four attributes. Without reasoning-gym (`pip install 'toolgym[puzzles]'`) toolgym's are
-measured alone.
+Processor time of one process on one core, medians of interleaved rounds; no puzzle is made twice. `load` says
+what else the machine had to do (five minutes' mean). "Generated" is all that an environment asks for: the puzzle, its
+proof, its text, its answer. Reasoning-gym's items are those of its default configurations, which say little about
+difficulty: its sudoku grids have 31 to 51 clues, its zebra puzzles four houses and four attributes. Without
+reasoning-gym (`pip install 'toolgym[puzzles]'`) toolgym's are measured alone.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def main(
     theirs = their_cases(sorted({PEERS[case.name] for case in ours if case.name in PEERS}))
     per_second = measured([*ours, *theirs], rounds, seconds)
     result = summary(ours, theirs, per_second)
-    result |= {"rounds": rounds, "seconds": seconds, "seed": SEED, "versions": {**versions(), **_peer_version()}}
+    result |= {"rounds": rounds, "seconds": seconds, "seed": SEED, "load": os.getloadavg()[1]}
+    result["versions"] = {**versions(), **_peer_version()}
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     for name, puzzle in result["puzzles"].items():
