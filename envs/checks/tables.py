@@ -108,7 +108,7 @@ def _environment_table(reports: Sequence[CheckReport]) -> Table:
         cells = [str(report.tasks), *(str(counts[verdict]) for verdict in ("green", "red", "skipped"))]
         cells += [
             f"{counts['canaries_won']}/{tried}",
-            f"{report.guess_rate:.3f}",
+            f"{report.guess_rate:.2g}",
             "–" if most is None else f"{most:.3g}",
         ]
         cells += [f"{report.wrong_ceiling:.3g}", f"{report.gameability:.2f}", f"{report.seconds:.1f}"]
