@@ -127,7 +127,7 @@ class ToolEnv(StatefulEnv):
         """
         from .rewards import exact_match
 
-        return float(exact_match(episode.answer or "", episode.task.answers))
+        return float(exact_match(episode.answer or "", episode.task.answers, variant="strict"))
 
     @classmethod
     def scoring_options(cls, tasks: TaskSet) -> dict[str, Any]:

@@ -30,8 +30,13 @@ def react() -> RewardFunction:
 
 
 def fever() -> RewardFunction:
-    """Exact match of the label: the reward of ReAct's FEVER (arXiv 2210.03629)."""
-    return RewardFunction("fever", _exact_match)
+    """Exact match of the label, which is its F1 too: the reward of ReAct's FEVER (arXiv 2210.03629)."""
+    return RewardFunction("fever", _label)
+
+
+def _label(episode: Episode) -> RewardResult:
+    terms = answer_terms(episode)
+    return RewardResult(terms["em"], {**terms, "f1": terms["em"]})
 
 
 def search_r1() -> RewardFunction:
@@ -76,7 +81,7 @@ def cover_exact_match(*, rules: text.CoverRules = "substring") -> RewardFunction
 
 def _cover(episode: Episode, rules: text.CoverRules) -> RewardResult:
     answer = episode.answer
-    cover = 0.0 if answer is None else text.cover_exact_match(answer, episode.task.answers, rules)
+    cover = 0.0 if answer is None else text.cover_exact_match(answer, episode.task.answers, rules, variant="strict")
     return RewardResult(cover, {**answer_terms(episode), "cover_em": cover})
 
 

@@ -17,7 +17,7 @@ from ..reward import RewardFunction
 
 RewardMaker = Callable[..., RewardFunction]
 SHARED_TERMS = frozenset({"em", "f1", "answered", "correct", "length"})
-"""Terms that mean the same in every reward."""
+"""Terms that say the same whichever reward gives them (F1: each by its own rules); a sum keeps those of its first."""
 
 _NUMBER = r"[-+]?\s*(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _TERM = re.compile(rf"\s*(?:({_NUMBER})\s*\*\s*)?([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*", re.ASCII)

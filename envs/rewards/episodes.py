@@ -51,7 +51,11 @@ def answer_terms(episode: Episode) -> dict[str, float]:
     answer, golds = episode.answer, episode.task.answers
     if answer is None:
         return {"em": 0.0, "f1": 0.0, "answered": 0.0}
-    return {"em": text.exact_match(answer, golds), "f1": text.f1_score(answer, golds), "answered": 1.0}
+    return {
+        "em": text.exact_match(answer, golds, variant="strict"),
+        "f1": text.f1_score(answer, golds),
+        "answered": 1.0,
+    }
 
 
 def math_terms(episode: Episode) -> dict[str, float]:
@@ -74,8 +78,8 @@ def is_correct(episode: Episode, judge: Judge) -> bool:
     if judge == "prm800k":
         return prm800k.grade_answer(answer, golds)
     if judge == "cover_exact_match":
-        return text.cover_exact_match(answer, golds) > 0
-    return text.exact_match(answer, golds) > 0
+        return text.cover_exact_match(answer, golds, variant="strict") > 0
+    return text.exact_match(answer, golds, variant="strict") > 0
 
 
 def length_of(episode: Episode, unit: LengthUnit) -> int:

@@ -21,7 +21,7 @@ from . import r1_searcher as r1_searcher_text
 from . import recall as recall_text
 from . import research as research_text
 from . import search_f1, search_r1, text
-from .episodes import answer_terms, math_terms, response_of, written_by_agent
+from .episodes import answer_terms, math_terms, quoted, response_of, written_by_agent
 
 ResearchPrompt = Literal["base", "chat"]
 _HEADERS: dict[ResearchPrompt, str] = {"base": "Assistant:", "chat": "<|im_start|>assistant\n"}
@@ -114,28 +114,16 @@ def search_r1_format(
         raise InputError(
             f"search_r1_format: the scores of form must be at least 0 and pay less than an answer, not {scores}"
         )
-    return RewardFunction(
-        "search_r1_format", partial(_search_r1_format, ceiling=ceiling, scores=scores), wrong_ceiling=ceiling
-    )
+    return RewardFunction("search_r1_format", partial(_search_r1_format, scores=scores), wrong_ceiling=ceiling)
 
 
-def _search_r1_format(episode: Episode, ceiling: float, scores: tuple[float, float, float]) -> RewardResult:
-    response, answers = response_of(episode, "<information>", "</information>"), episode.task.answers
-    terms = {
-        **answer_terms(episode),
-        "format": float(search_r1.search_r1_format(response)),
-        "retrieved": float(search_r1.answer_retrieved(response, answers)),
-    }
-    structure, final, retrieval = scores
-    reward = search_r1.search_r1_reward(
-        response,
-        answers,
-        variant="format",
-        structure_format_score=structure,
-        final_format_score=final,
-        retrieval_score=retrieval,
-    )
-    return RewardResult(_capped(reward, terms["em"], ceiling), terms)
+def _search_r1_format(episode: Episode, scores: tuple[float, float, float]) -> RewardResult:
+    response, terms = response_of(episode, "<information>", "</information>"), answer_terms(episode)
+    formed = search_r1.search_r1_format(response)
+    retrieved = search_r1.answer_retrieved(response, episode.task.answers)
+    # The answer is the episode's: what an earlier turn opened and never closed does not swallow it.
+    reward = search_r1.graded(terms["em"] > 0, formed, retrieved, scores) if terms["answered"] else 0.0
+    return RewardResult(reward, {**terms, "format": float(formed), "retrieved": float(retrieved)})
 
 
 def r1_searcher(
@@ -149,7 +137,9 @@ def r1_searcher(
     Args:
         stage: See `r1_searcher_reward`, the function of text.
         model: See there.
-        variant: See there. In stage 1 of the paper the answer plays no part, and a wrong one may earn all.
+        variant: See there. `code` hears the word "assistant" in retrieved text too, and takes a search that found
+            nothing for a fault; `paper` reads nothing in what was retrieved. In stage 1 of the paper the answer plays
+            no part, and a wrong one may earn all.
     """
     function = partial(_r1_searcher, stage=stage, model=model, variant=variant)
     function(Episode(Task("probe", "", ("x",)), ""))  # options that do not go together fail here, not in training
@@ -167,16 +157,19 @@ def _r1_searcher(
     model: r1_searcher_text.Model | None,
     variant: r1_searcher_text.Variant,
 ) -> RewardResult:
-    response = response_of(episode, "<|begin_of_documents|>", "<|end_of_documents|>", _one_document)
+    payload = quoted if variant == "code" else _one_document
+    response = response_of(episode, "<|begin_of_documents|>", "<|end_of_documents|>", payload)
     answer, answers = episode.answer or "", episode.task.answers
+    f1 = text.f1_score(answer, answers, "r1_searcher")
     reward = r1_searcher_text.r1_searcher_reward(response, answers, stage=stage, model=model, variant=variant)
     if stage == 2:
-        reward = _capped(reward, text.f1_score(answer, answers, "r1_searcher"), 0.0)
+        reward = _capped(reward, f1, 0.0)
     elif variant == "code":
-        reward = _capped(reward, text.cover_exact_match(answer, answers, "tokens"), 0.0)
+        reward = _capped(reward, text.cover_exact_match(answer, answers, "tokens", variant="strict"), 0.0)
     formed = r1_searcher_text.stage_2_format(response, model or "qwen_zero")
     searches = response.count("<|begin_of_documents|>")
-    return RewardResult(reward, {**answer_terms(episode), "format": float(formed), "searches": float(searches)})
+    terms = {**answer_terms(episode), "f1": f1}
+    return RewardResult(reward, {**terms, "format": float(formed), "searches": float(searches)})
 
 
 def deep_researcher() -> RewardFunction:
@@ -186,8 +179,9 @@ def deep_researcher() -> RewardFunction:
 
 def _deep_researcher(episode: Episode) -> RewardResult:
     formed = search_f1.deep_researcher_format(written_by_agent(episode)) and episode.answer is not None
-    f1 = text.f1_score(episode.answer or "", episode.task.answers, "deep_researcher")
-    return RewardResult(f1 if formed else search_f1.BAD_FORM, {**answer_terms(episode), "format": float(formed)})
+    f1 = search_f1.deep_researcher_f1(episode.answer or "", episode.task.answers)
+    terms = {**answer_terms(episode), "f1": f1, "format": float(formed)}
+    return RewardResult(f1 if formed else search_f1.BAD_FORM, terms)
 
 
 def step_search() -> RewardFunction:
@@ -206,7 +200,8 @@ def _step_search(episode: Episode) -> RewardResult:
     if answer is None:
         return RewardResult(search_f1.BAD_FORM, answer_terms(episode))
     queries, keys = search_f1.queries_of(written_by_agent(episode)), task.metadata.get("search_keys", ())
-    return RewardResult(search_f1.step_search_score(answer, task.answers, queries, keys), answer_terms(episode))
+    terms = {**answer_terms(episode), "f1": search_f1.rounded_f1(answer, task.answers)}
+    return RewardResult(search_f1.step_search_score(answer, task.answers, queries, keys), terms)
 
 
 def logic_rl(*, prefill: str = "<think>") -> RewardFunction:
@@ -230,8 +225,8 @@ def _logic_rl(episode: Episode, prefill: str) -> RewardResult:
     ceiling = logic_rl_text.FORMAT_REWARD + logic_rl_text.WRONG
     reward = _capped(logic_rl_text.logic_rl_reward(response, roles, prefill=prefill), right, ceiling)
     formed = logic_rl_text.logic_rl_format(prefill + response)
-    correct, answered = float(reward > ceiling), float(episode.answer is not None)
-    return RewardResult(reward, {"format": float(formed), "correct": correct, "answered": answered})
+    answered = float(episode.answer is not None)
+    return RewardResult(reward, {"format": float(formed), "correct": float(right), "answered": answered})
 
 
 def _solution(task: Task) -> Mapping[str, bool] | str:
@@ -294,5 +289,5 @@ def _nothing(payload: str) -> str:
 
 
 def _one_document(payload: str) -> str:
-    """R1-Searcher's server counts the number of the first document, and hears "assistant" in retrieved text too."""
+    """Documents in the published form, of which nothing is read."""
     return "\n(1)\n"

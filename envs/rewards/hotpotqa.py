@@ -59,7 +59,7 @@ def answer_score(prediction: str, answer: str) -> MatchScore:
         answer: The accepted answer.
     """
     f1 = f1_score(prediction, answer, "hotpotqa")
-    em = exact_match(prediction, answer, variant="code")
+    em = exact_match(prediction, answer)
     if f1 == 0.0:
         return MatchScore(em, 0.0, 0.0, 0.0)
     given, gold = normalize_answer(prediction).split(), normalize_answer(answer).split()

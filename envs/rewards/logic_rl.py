@@ -15,7 +15,7 @@ _TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 _ROLE = re.compile(r"([\w'-]+) is a (knight|knave)\b", re.IGNORECASE)
 
 
-def logic_rl_reward(response: str, solution: Mapping[str, bool] | str, *, prefill: str = "<think>") -> float:
+def logic_rl_reward(response: str, solution: Mapping[str, bool | str] | str, *, prefill: str = "<think>") -> float:
     """The reward of a whole response: 3, -0.5, -1 or -3.
 
     Source: Logic-RL, arXiv 2502.14768; Unakar/Logic-RL, `verl/utils/reward_score/kk.py`. The form earns +1 or -1. In
@@ -24,12 +24,12 @@ def logic_rl_reward(response: str, solution: Mapping[str, bool] | str, *, prefil
 
     Args:
         response: All that follows the prompt and the prefill.
-        solution: Who is a knight (True) and who a knave (False), or a text such as
+        solution: Who is a knight (True, or the word) and who a knave (False, or the word), or a text such as
             `Zoey is a knight, and Oliver is a knave.`
         prefill: What the framework put before the response; the form is judged with it.
 
     Raises:
-        InputError: If the solution names nobody.
+        InputError: If the solution names nobody, or a role that is none.
     """
     roles = solution_roles(solution)
     text = prefill + response
@@ -71,16 +71,24 @@ def read_roles(answer: str, names: Collection[str]) -> dict[str, bool] | None:
     return roles
 
 
-def solution_roles(solution: Mapping[str, bool] | str) -> dict[str, bool]:
+def solution_roles(solution: Mapping[str, bool | str] | str) -> dict[str, bool]:
     """Roles by name, from a mapping or from a text of `NAME is a knight|knave` clauses.
 
     Raises:
-        InputError: If it names nobody.
+        InputError: If it names nobody, or a role that is none.
     """
     if isinstance(solution, str):
-        roles = {name: role.lower() == "knight" for name, role in _ROLE.findall(solution)}
+        roles = {name: _is_knight(role) for name, role in _ROLE.findall(solution)}
     else:
-        roles = {str(name): bool(knight) for name, knight in solution.items()}
+        roles = {str(name): _is_knight(role) for name, role in solution.items()}
     if not roles:
         raise InputError(f"a puzzle's solution must say who is a knight and who a knave; {solution!r:.80} names nobody")
     return roles
+
+
+def _is_knight(role: bool | str) -> bool:
+    if isinstance(role, str) and role.lower() in ("knight", "knave"):
+        return role.lower() == "knight"
+    if isinstance(role, str) or role not in (True, False):
+        raise InputError(f"a role is True or 'knight', False or 'knave', not {role!r:.60}")
+    return bool(role)

@@ -20,6 +20,7 @@ _ORNAMENTS = re.compile(r"\\\$|\$|\\!|\\,|(?<![0-9])\s+|\s+(?![0-9])")
 _PERCENT = re.compile(r"\\?%$")
 _NUMBER = re.compile(r"[-+]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)")
 _MAX_NUMBER_CHARACTERS = 100
+_MATH_VERIFY_DECIMALS = 6
 _GSM8K_FINAL = re.compile(r"#### (-?[0-9.,]+)")
 _GSM8K_NUMBER = re.compile(r"-?[0-9.,]+")
 _VERL_TAIL = 300
@@ -28,10 +29,12 @@ _VERL_TAIL = 300
 def math_equal(prediction: str, answer: str) -> bool:
     r"""Whether two mathematical answers are equal.
 
-    Numbers are compared exactly, thousands commas, dollar and percent signs and trailing zeros aside (the conventions
-    of GSM8K, arXiv 2110.14168). Everything else goes to math-verify (huggingface/Math-Verify), which the extra `math`
-    installs, in a process of its own: what takes more than two seconds of processor time there, or more than 2 GiB, is
-    not equal. Expressions of more than 300 characters are compared as text alone.
+    Numbers that are the same but for thousands commas, dollar and percent signs and trailing zeros are equal (the
+    conventions of GSM8K, arXiv 2110.14168). Other numbers are not; but percentages and decimals of six digits, which
+    math-verify takes for hundredths and rounds, go where everything else goes: to math-verify (huggingface/
+    Math-Verify), which the extra `math` installs, in a process of its own. What takes more than two seconds of
+    processor time there, or more than 2 GiB, is not equal. Expressions of more than 300 characters are compared as text
+    alone.
 
     Args:
         prediction: The answer that was given, without `\boxed`.
@@ -45,7 +48,10 @@ def math_equal(prediction: str, answer: str) -> bool:
         return bool(given)
     given_number, gold_number = _number(given), _number(gold)
     if given_number is not None and gold_number is not None:
-        return given_number == gold_number
+        if given_number == gold_number:
+            return True
+        if not ("%" in given + gold or _rounded(given, gold)):
+            return False
     if not (0 < len(given) <= MAX_EXPRESSION_CHARACTERS and 0 < len(gold) <= MAX_EXPRESSION_CHARACTERS):
         return False
     return verified_equal(prediction, answer)
@@ -105,6 +111,12 @@ def gsm8k_answer(solution: str, *, last: bool = False) -> str | None:
 def _plain(text: str) -> str:
     """Without ornaments: dollar signs, thin spaces, a final full stop, whitespace but that between two digits."""
     return _ORNAMENTS.sub("", text).removesuffix(".")
+
+
+def _rounded(given: str, gold: str) -> bool:
+    """Whether two decimal numbers, one of which has more digits than math-verify looks at, may be equal to it."""
+    decimals = [len(number.partition(".")[2]) for number in (given, gold)]
+    return min(decimals) > 0 and max(decimals) >= _MATH_VERIFY_DECIMALS
 
 
 def _number(text: str) -> Fraction | None:

@@ -13,8 +13,8 @@ FEVER_LABELS = ("SUPPORTS", "REFUTES", "NOT ENOUGH INFO")
 def react_reward(prediction: str | None, answers: str | Sequence[str]) -> float:
     """1 if the argument of `finish[...]` equals an accepted answer after normalisation, else 0.
 
-    Source: ReAct, arXiv 2210.03629; ysymyth/ReAct, `wrappers.py`. An episode that runs out of steps is finished with an
-    empty answer, which earns 0; so does one without any.
+    Source: ReAct, arXiv 2210.03629; ysymyth/ReAct, `wrappers.py`. An episode without an answer earns 0; one that runs
+    out of steps is finished with an empty answer in the notebooks.
 
     Args:
         prediction: The answer; None where the episode was never finished.
@@ -23,7 +23,8 @@ def react_reward(prediction: str | None, answers: str | Sequence[str]) -> float:
     Raises:
         InputError: If there are no answers.
     """
-    return exact_match("" if prediction is None else prediction, answers)
+    equal = exact_match(prediction or "", answers)
+    return 0.0 if prediction is None else equal
 
 
 def fever_reward(prediction: str | None, label: str) -> float:

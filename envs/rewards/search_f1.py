@@ -16,6 +16,8 @@ BAD_FORM = -1.0
 SEARCH_KEYS_WEIGHT = 0.618
 """Weight of the search keys in StepSearch (arXiv 2505.15107)."""
 
+_SPLIT = "<|answer_split|>"
+
 
 def zero_search_reward(response: str, answers: str | Sequence[str], *, metric: Metric = "f1") -> float:
     """F1 of the last answer block by SQuAD's rules; nothing for form.
@@ -47,14 +49,21 @@ def deep_researcher_reward(response: str, answers: str | Sequence[str]) -> float
 
     Args:
         response: All that follows the prompt, results included.
-        answers: Accepted answers (one text with `<|answer_split|>` in the official data).
+        answers: Accepted answers. A text may hold several, with `<|answer_split|>` between them, as in the official
+            data.
 
     Raises:
         InputError: If there are no answers.
     """
     answer = first_block(response.lower(), "answer")
-    f1 = f1_score(answer or "", answers, "deep_researcher")
+    f1 = deep_researcher_f1(answer or "", answers)
     return f1 if answer is not None and deep_researcher_format(response) else BAD_FORM
+
+
+def deep_researcher_f1(answer: str, answers: str | Sequence[str]) -> float:
+    """F1 of an answer over sets of tokens, as DeepResearcher counts them."""
+    golds = [gold for accepted in as_answers(answers) for gold in accepted.lower().split(_SPLIT)]
+    return f1_score(answer, golds, "deep_researcher")
 
 
 def deep_researcher_format(response: str) -> bool:
@@ -97,7 +106,7 @@ def step_search_score(
     answer: str, answers: str | Sequence[str], queries: Sequence[str], search_keys: Sequence[Sequence[str]]
 ) -> float:
     """StepSearch's reward of an answer and of the queries before it."""
-    return _rounded_f1(answer, answers) + SEARCH_KEYS_WEIGHT * _keys_met(queries, search_keys)
+    return rounded_f1(answer, answers) + SEARCH_KEYS_WEIGHT * _keys_met(queries, search_keys)
 
 
 def queries_of(response: str) -> list[str]:
@@ -105,14 +114,15 @@ def queries_of(response: str) -> list[str]:
     return [content.replace("<search>", "") for content in blocks(response, "search")]
 
 
-def _rounded_f1(prediction: str, answers: str | Sequence[str]) -> float:
+def rounded_f1(prediction: str, answers: str | Sequence[str]) -> float:
+    """F1 by SQuAD's rules, to four digits."""
     return round(f1_score(prediction, answers, "squad"), 4)
 
 
 def _keys_met(queries: Sequence[str], keys: Sequence[Sequence[str]]) -> float:
     met = dict.fromkeys(range(len(keys)), 0.0)
     for query in queries:
-        scores = [_rounded_f1(query, group) for group in keys]
+        scores = [rounded_f1(query, group) for group in keys]
         best = max(scores, default=0.0)
         if best > 0:
             met[scores.index(best)] = best

@@ -50,8 +50,7 @@ def search_r1_reward(
 
     Departures: the official functions read the prompt too. They ask for two answer blocks, the first being the
     prompt's example, and with the repository's own prompt, which holds two, they score the example's "Beijing" where
-    the response gives no answer; this one reads the response alone and asks for one. Answers of which normalisation
-    leaves nothing are compared as `exact_match` does, and are never found in what was retrieved.
+    the response gives no answer; this one reads the response alone and asks for one.
 
     Args:
         response: All that follows the prompt, retrieved information included, without the end-of-turn token.
@@ -74,12 +73,25 @@ def search_r1_reward(
     right = exact_match(given, golds)
     if variant == "em":
         return right
-    formed = search_r1_format(response)
+    formed, retrieved = search_r1_format(response), answer_retrieved(response, golds)
+    return graded(right > 0, formed, retrieved, (structure_format_score, final_format_score, retrieval_score))
+
+
+def graded(right: bool, formed: bool, retrieved: bool, scores: tuple[float, float, float]) -> float:
+    """The reward of a response with an answer.
+
+    Args:
+        right: Whether the answer is right.
+        formed: Whether the response has the form.
+        retrieved: Whether an accepted answer stands in what was retrieved.
+        scores: For the form of a response, for a wrong answer in the wrong form, and for retrieval.
+    """
+    structure, final, retrieval = scores
     if right:
-        return 1.0 if formed else 1.0 - structure_format_score
+        return 1.0 if formed else 1.0 - structure
     if not formed:
-        return final_format_score
-    return structure_format_score + (retrieval_score if answer_retrieved(response, golds) else 0.0)
+        return final
+    return structure + (retrieval if retrieved else 0.0)
 
 
 def search_r1_format(response: str) -> bool:
@@ -99,6 +111,6 @@ def search_r1_format(response: str) -> bool:
 
 def answer_retrieved(response: str, answers: str | Sequence[str]) -> bool:
     """Whether a normalised answer is part of the normalised text of an information block."""
-    golds = [gold for gold in map(normalize_answer, as_answers(answers)) if gold]
+    golds = [normalize_answer(answer) for answer in as_answers(answers)]
     found = [normalize_answer(block) for block in blocks(response, "information")]
     return any(gold in block for gold in golds for block in found)

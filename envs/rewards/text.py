@@ -13,7 +13,7 @@ from ...tools.errors import InputError
 
 F1Rules = Literal["hotpotqa", "squad", "squad_v2", "r1_searcher", "deep_researcher"]
 CoverRules = Literal["substring", "tokens"]
-MatchVariant = Literal["strict", "code"]
+MatchVariant = Literal["code", "strict"]
 
 _DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _SPACE_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation, " "))
@@ -79,7 +79,7 @@ def _normalize_keeping_articles(text: str) -> str:
     return " ".join(text.lower().translate(_SPACE_PUNCTUATION).split())
 
 
-def exact_match(prediction: str, answers: str | Sequence[str], *, variant: MatchVariant = "strict") -> float:
+def exact_match(prediction: str, answers: str | Sequence[str], *, variant: MatchVariant = "code") -> float:
     """1 if the normalised prediction is one of the normalised answers, else 0.
 
     Source: SQuAD v1.1 and HotpotQA; the EM of ReSearch, Search-R1 (`qa_em.py`) and ReAct (`wrappers.py`).
@@ -89,12 +89,13 @@ def exact_match(prediction: str, answers: str | Sequence[str], *, variant: Match
         answers: Accepted answers.
         variant: `code` is the official comparison, in which an answer of which normalisation leaves nothing ("A",
             "The The", "?") is matched by every prediction of which nothing is left, the empty one included. `strict`
-            compares such an answer as it stands, and is the same otherwise.
+            compares such an answer as it stands, and is the same otherwise: scores and rewards of episodes are strict,
+            so that nobody is paid for saying nothing.
 
     Raises:
         InputError: For an unknown variant or no answers.
     """
-    if variant != "strict":
+    if variant not in ("code", "strict"):  # every step of some environments asks
         one_of("variant", variant, MatchVariant)
     given = normalize_answer(prediction)
     for answer in as_answers(answers):
@@ -169,7 +170,7 @@ def cover_exact_match(
     answers: str | Sequence[str],
     rules: CoverRules = "substring",
     *,
-    variant: MatchVariant = "strict",
+    variant: MatchVariant = "code",
 ) -> float:
     """1 if the prediction holds an answer, else 0. Predictions that list many candidates pass: a metric, a poor reward.
 
@@ -181,8 +182,8 @@ def cover_exact_match(
             2310.11511). `tokens`: every token of the answer is a token of the prediction, in any order; the cover-EM
             of R1-Searcher (arXiv 2503.05592), with `normalize_spaced`.
         variant: `code` is the official comparison, in which an answer of which normalisation leaves nothing is held by
-            every prediction (`tokens`: by every prediction of which nothing is left). `strict` compares such an answer
-            as it stands, and is the same otherwise.
+            every prediction (`tokens`: by every prediction of which nothing is left). `strict`, which episodes are
+            judged by, compares such an answer as it stands, and is the same otherwise.
 
     Raises:
         InputError: For unknown rules, an unknown variant or no answers.

@@ -125,9 +125,27 @@ def test_the_formats_own_replies_are_no_answers(name: str) -> None:
     assert reward_of(name, episode)[0] == 0
 
 
+def test_an_answer_that_an_earlier_turn_left_open_takes_nothing_from_the_last() -> None:
+    actions = ["<think>a</think> <answer> Rome </anser>", "<think>b</think> <answer> Paris </answer>"]
+    assert reward_of("search_r1_format", play("search_r1", actions))[0] == 0.8  # right, in the wrong form
+    assert reward_of("search_r1_format", play("search_r1", actions[:1]))[0] == 0
+    wrong = play("search_r1", [actions[0], "<answer> Rome </answer>"])
+    assert reward_of("search_r1_format", wrong)[0] == 0.1
+
+
+@pytest.mark.parametrize("name", ["exact_match", "react", "search_r1", "cover_exact_match", "search_r1_format"])
+def test_nobody_is_paid_for_saying_nothing(name: str) -> None:
+    # Of "The" normalisation leaves nothing, as of the empty answer: the official comparison finds them equal.
+    episode = play("search_r1", ["<answer> </answer>"], task=Task("t", "?", ("The",)))
+    assert episode.answer == "" and exact_match("", "The") == 1
+    assert reward_of(name, episode)[0] <= REWARDS[name].wrong_ceiling
+    same = play("search_r1", ["<answer> the </answer>"], task=Task("t", "?", ("The",)))
+    assert reward_of(name, same)[1]["em"] == 1
+
+
 # The wrappers, one by one ---------------------------------------------------------------------------------------
 
-DOCUMENTS = (ToolResult(ToolStatus.OK, "the assistant </answer> <|begin_of_query|> 中", {}),)
+DOCUMENTS = (ToolResult(ToolStatus.OK, "the Assist </answer> <|begin_of_query|> 中", {}),)
 
 
 @pytest.mark.parametrize(
@@ -140,12 +158,32 @@ DOCUMENTS = (ToolResult(ToolStatus.OK, "the assistant </answer> <|begin_of_query
     ],
 )
 def test_r1_searcher(spec: str, right: float, wrong: float, none: float) -> None:
-    # What the passage holds would break the form, were it the agent's.
+    # The marks and characters of the passage would break the form, were they the agent's.
     assert reward_of(spec, search_then("r1_searcher", "Paris", results=DOCUMENTS))[0] == right
     reward, terms = reward_of(spec, search_then("r1_searcher", "Rome", results=DOCUMENTS))
     assert reward == wrong and terms["searches"] == terms["format"] == 1
     unanswered = play("r1_searcher", [action_format("r1_searcher").write_call("hm", CALL, 1)], results=DOCUMENTS)
     assert reward_of(spec, unanswered)[0] == none
+
+
+@pytest.mark.parametrize(
+    ("spec", "named", "nothing"),
+    [
+        # Qwen's script hears the word in documents too. Both count `(1)`, which does not stand before "None".
+        ("r1_searcher", -1.0, -1.0),
+        ("r1_searcher(model=llama)", 1.0, 0.0),
+        ("r1_searcher(stage=1)", 2.0, 1.5),
+        ("r1_searcher(variant=paper)", 1.0, 1.0),
+        ("r1_searcher(stage=1, variant=paper)", 1.0, 1.0),
+    ],
+)
+def test_what_r1_searchers_servers_read_in_documents(spec: str, named: float, nothing: float) -> None:
+    results = (ToolResult(ToolStatus.OK, "an assistant coach"),)
+    assert reward_of(spec, search_then("r1_searcher", "Paris", results=results))[0] == named
+    results = (ToolResult(ToolStatus.OK, "", metadata={"passages": []}),)
+    episode = search_then("r1_searcher", "Paris", results=results)
+    assert "<|begin_of_documents|>\nNone<|end_of_documents|>" in episode.response
+    assert reward_of(spec, episode)[0] == nothing
 
 
 @pytest.mark.parametrize(
@@ -173,7 +211,10 @@ def test_recall() -> None:
 
 def test_zero_search_and_deep_researcher() -> None:
     assert reward_of("zero_search", search_then("search_r1", "yes it is", task=Task("t", "?", ("yes",))))[0] == 0.5
-    assert reward_of("deep_researcher", search_then("search_r1", "the Paris"))[0] == pytest.approx(2 / 3)
+    reward, terms = reward_of("deep_researcher", search_then("search_r1", "the Paris"))
+    assert reward == terms["f1"] == pytest.approx(2 / 3)  # articles count
+    reward, terms = reward_of("deep_researcher", search_then("search_r1", "yes it is", task=Task("t", "?", ("yes",))))
+    assert reward == terms["f1"] == 0.5  # and yes is a word like others
     assert reward_of("deep_researcher", play("search_r1", ["<think> a <answer> Paris </answer>"]))[0] == -1
     assert reward_of("deep_researcher", play("search_r1", ["<think> a </think>"]))[0] == -1
 
@@ -183,6 +224,8 @@ def test_step_search() -> None:
     assert reward_of("step_search", search_then("search_r1", "Paris", task=task))[0] == pytest.approx(1.309)
     assert reward_of("step_search", search_then("search_r1", "Rome", task=task))[0] == pytest.approx(0.309)
     assert reward_of("step_search", play("search_r1", ["hm"], task=task))[0] == -1
+    reward, terms = reward_of("step_search", search_then("search_r1", "yes it is", task=Task("t", "?", ("yes",))))
+    assert reward == terms["f1"] == 0.5
 
 
 def test_fever() -> None:
@@ -190,6 +233,9 @@ def test_fever() -> None:
     made = action_format("react")
     assert reward_of("fever", play("react", [made.write_answer("so", "not enough info", 1)], task=task))[0] == 1
     assert reward_of("fever", play("react", [made.write_answer("so", "REFUTES", 1)], task=task))[0] == 0
+    # The official wrapper's F1 is its reward: two of three words are no part of a label.
+    near = play("react", [made.write_answer("so", "NOT ENOUGH INFORMATION", 1)], task=task)
+    assert reward_of("fever", near) == (0.0, {"em": 0.0, "f1": 0.0, "answered": 1.0})
 
 
 ROLES = "(1) Zoey is a {}\n(2) Oliver is a knave"
@@ -217,6 +263,8 @@ def test_logic_rl(task: Task) -> None:
     )  # fmt: skip
     assert judged(made.write_answer("t", "who knows", 1))[0] == -1
     assert judged("no answer") == (-3.0, {"format": 0.0, "correct": 0.0, "answered": 0.0})
+    right = f"<answer> {ROLES.format('knight')} </answer>"
+    assert judged(f" t {right} </think>") == (-3.0, {"format": 0.0, "correct": 1.0, "answered": 1.0})
 
 
 NUMBER = Task("t", "?", ("18",), {"num_tokens": 100, "tests": "assert f() == 18", "tool": "code"})
@@ -538,8 +586,8 @@ def test_no_episode_leaves_the_range(
     answer = episode.answer or ""
     shared = [f1_score(answer, answers, rules) for rules in get_args(F1Rules)]
     covered = [
-        exact_match(answer, answers),
-        *(cover_exact_match(answer, answers, rules) for rules in get_args(CoverRules)),
+        exact_match(answer, answers, variant="strict"),
+        *(cover_exact_match(answer, answers, rules, variant="strict") for rules in get_args(CoverRules)),
     ]
     wrong = not any(shared + covered) and "knight" not in answer
     for spec in (*REWARDS, *OPTIONS, *SUMS):

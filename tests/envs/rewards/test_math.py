@@ -71,6 +71,13 @@ def test_different_numbers(prediction: str, answer: str) -> None:
         ("", "x", False),
         ("x", "y", False),
         ("\\text{Monday}", "\\text{Tuesday}", False),
+        # math-verify takes a percentage for itself and for hundredths, and rounds decimals to six digits.
+        ("50%", "0.5", True),
+        ("0.105", "10.5\\%", True),
+        ("50%", "5", False),
+        ("3.14159265", "3.1415927", True),
+        ("0.1234567", "0.1234578", False),
+        ("1", "1.0000001", False),
     ],
 )
 def test_expressions(prediction: str, answer: str, equal: bool) -> None:

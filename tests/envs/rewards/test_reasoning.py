@@ -67,6 +67,9 @@ def test_roles() -> None:
     assert read_roles("A is a knave, B is a knight", ("A", "B")) == {"A": False, "B": True}
     assert read_roles("A+ is a knave", ("A+",)) is None  # a name has to end at a word boundary
     assert solution_roles("(1) A is a knight\n(2) B is a knave") == {"A": True, "B": False}
+    assert solution_roles({"A": "Knight", "B": "knave"}) == {"A": True, "B": False}
+    with pytest.raises(InputError, match="a role is True or 'knight', False or 'knave', not 'liar'"):
+        solution_roles({"A": "liar"})
     with pytest.raises(InputError, match="names nobody"):
         solution_roles("who knows")
     with pytest.raises(InputError, match="names nobody"):

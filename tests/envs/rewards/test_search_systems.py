@@ -50,8 +50,9 @@ def test_search_r1(response: str, formed: float, em: float) -> None:
 def test_search_r1_pays_for_retrieval_only_where_asked() -> None:
     response = CHAIN.format("Paris is big", "Rome")
     assert search_r1_reward(response, ["Paris"], variant="format") == 0.2
-    # An answer of which normalisation leaves nothing is found nowhere.
-    assert search_r1_reward(response, ["The"], variant="format", retrieval_score=0.1) == 0.2
+    # Of this answer normalisation leaves the empty text, which is part of every block.
+    assert search_r1_reward(response, ["The"], variant="format", retrieval_score=0.1) == pytest.approx(0.3)
+    assert search_r1_reward("<answer> a </answer>", ["The"]) == 1  # and equals what else is left empty
     # Retrieval counts in the right form alone.
     assert search_r1_reward(response + " x", ["Paris"], variant="format", retrieval_score=0.1) == 0.1
 
@@ -197,6 +198,7 @@ def test_zero_search() -> None:
 )
 def test_deep_researcher(response: str, reward: float) -> None:
     assert deep_researcher_reward(response, ["x", "Paris"]) == pytest.approx(reward)
+    assert deep_researcher_reward(response, "x<|answer_split|>Paris") == pytest.approx(reward)
 
 
 KEYS = [["capital of France", "France capital"], ["population of Paris"]]
