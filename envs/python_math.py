@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ANNOTATION = re.compile(r"<<([^<>=]+)=([^<>]*)>>")
 FINAL = re.compile(r"####\s*(.+?)\s*$")
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+WHOLE = re.compile(r"^(-?[0-9]+)\.0$")
 
 
 class PythonMathEnv(ToolEnv):
@@ -122,7 +123,7 @@ class PythonMathEnv(ToolEnv):
             return self.action_format.write_call("I calculate step by step.", call, turn)
         if not code:
             return self.action_format.write_answer("I know this one.", episode.task.answers[0], turn)
-        printed = _last_printed(episode)
+        printed = WHOLE.sub(r"\1", _last_printed(episode))  # 12/2 prints 6.0, which data sets write as 6
         if not printed:
             return self.action_format.write_answer("I have nothing calculated to go by.", "unknown", turn)
         return self.action_format.write_answer(f"The last result is {printed}.", printed, turn)

@@ -52,15 +52,28 @@ def test_the_oracle_answers_with_what_python_printed(
 ) -> None:
     env = PythonMathEnv(ROWS, action_format=name, isolation=isolation)
     assert [task.answers for task in env.tasks] == [("42",), ("1,250",), ("10",), ("5",), ("5",)]
-    assert evaluate(env, env.oracle())["scores"] == [1.0, 1.0, 0.0, 0.0, 0.0]
+    # Without annotations there is nothing to calculate, and the answer is given as it is.
+    assert evaluate(env, env.oracle())["scores"] == [1.0, 1.0, 1.0, 0.0, 0.0]
     env.close()
 
 
-def test_the_oracle_never_reads_the_answer(play: Callable[..., Any], isolation: Isolation) -> None:
+@pytest.mark.parametrize("reward", ["gsm8k", "dapo", "retool(variant=verl)"])
+def test_the_oracle_writes_whole_numbers_as_the_data_do(
+    reward: str, play: Callable[..., Any], isolation: Isolation
+) -> None:
+    rows = [{"question": "Half of 12?", "answer": "6", "solution": "<<12/2=6>>"}]  # Python prints 6.0
+    env = PythonMathEnv(rows, reward=reward, isolation=isolation)
+    play(env, env.oracle())
+    assert env.episode.turns[0].results[0].output.strip() == "6.0" and env.episode.answer == "6"
+    assert env.reward_function(env.episode).reward == 1
+    env.close()
+
+
+def test_the_oracle_calculates_where_it_can(play: Callable[..., Any], isolation: Isolation) -> None:
     env = PythonMathEnv(ROWS, isolation=isolation)
     play(env, env.oracle(), options={"task_id": "rows-3"})
     assert env.episode.answer == "4"
-    play(env, env.oracle(), options={"task_id": "rows-2"})
+    play(env, env.oracle(), options={"task_id": "rows-4"})  # this one does not run
     assert env.episode.answer == "unknown"
     env.close()
 
