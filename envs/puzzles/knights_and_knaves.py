@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from ...tools.adapters import ToolLike
 from ...tools.errors import InputError
+from ..choices import pick_format
 from ..env import LimitsChoice, ScriptedPolicy
 from ..episode import Episode
 from ..formats.base import ActionFormat, PromptStyle
@@ -57,8 +58,8 @@ class KnightsAndKnavesEnv(PuzzleEnv):
         split: `test` for the first hundred published puzzles, `train` for those after them.
         tools: Tools to offer; none by default.
         action_format: Name or instance of the wire language; `think_answer` by default.
-        reward: Name or instance of what a trainer optimises; `logic_rl` by default, and `puzzle` for `random_pair`,
-            whose roles have other names.
+        reward: Name or instance of what a trainer optimises. By default `logic_rl`, which reads the text of
+            `think_answer`; `puzzle` under other formats, and for `random_pair`, whose roles have other names.
         prompt: `full` or `question`; for a format given by name.
         limits: Bounds of an episode.
         render_mode: `ansi` or None.
@@ -96,13 +97,15 @@ class KnightsAndKnavesEnv(PuzzleEnv):
                 tasks = published_puzzles(3 if n_people is None else n_people, split, size, task_seed, perturbation)
             else:
                 tasks = self.generate(difficulty, size, task_seed, split)
-        renamed = perturbation == "random_pair"
+        if reward is None:
+            wire = pick_format(action_format or self.default_format, prompt)
+            reward = "logic_rl" if wire.name == "think_answer" and perturbation != "random_pair" else "puzzle"
         super().__init__(
             tasks,
             split=split,
             tools=tools,
             action_format=action_format,
-            reward=reward or ("puzzle" if renamed else "logic_rl"),
+            reward=reward,
             prompt=prompt,
             limits=limits,
             render_mode=render_mode,

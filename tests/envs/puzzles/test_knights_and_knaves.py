@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolgym.envs import KnightsAndKnavesEnv, Task, read_rows
+from toolgym.envs.formats import action_format
 from toolgym.envs.puzzles.knights_and_knaves import published_puzzles
 from toolgym.envs.puzzles.knights_grammar import (
     Puzzle,
@@ -395,6 +396,16 @@ def test_difficulty_is_people_then_depth_and_asks_for_more_steps() -> None:
 def test_one_line_formats_get_one_line(evaluate: Callable[..., Any]) -> None:
     env = KnightsAndKnavesEnv(difficulty=0.3, size=5, action_format="react", reward="puzzle")
     assert evaluate(env, env.oracle())["scores"] == [1.0] * 5
+
+
+def test_the_published_reward_is_the_default_where_its_text_is_written() -> None:
+    assert KnightsAndKnavesEnv().reward_function.name == "logic_rl"
+    assert KnightsAndKnavesEnv(action_format=action_format("think_answer")).reward_function.name == "logic_rl"
+    env = KnightsAndKnavesEnv(action_format="hermes")
+    assert env.reward_function.name == "puzzle"
+    env.reset(seed=0)
+    assert env.step(env.oracle()(env.episode))[1] == 1
+    assert KnightsAndKnavesEnv(action_format="hermes", reward="logic_rl").reward_function.name == "logic_rl"
 
 
 @pytest.mark.real_data
