@@ -81,6 +81,8 @@ def _revealed(solver: SudokuSolver, bits: list[int], target: int) -> list[int]:
 
 def _reduced(solver: SudokuSolver, clues: list[int], target: int, branchings: int) -> tuple[State, list[int]]:
     """The state of the clues that stay, and those clues."""
+    if len(clues) <= target:
+        return solver.place(solver.start, clues), clues
     rest = [solver.start]  # rest[i]: the last i clues alone
     for bit in reversed(clues):
         rest.append(solver.place(rest[-1], (bit,)))
