@@ -15,6 +15,8 @@ from typing import Any
 
 import typer
 
+_SCHEDULING = {os.SCHED_OTHER: "ordinary", os.SCHED_FIFO: "before all others (FIFO)", os.SCHED_RR: "before all others"}
+
 
 def circumstances(*packages: str) -> dict[str, Any]:
     """When and where, and with which versions of these packages."""
@@ -24,6 +26,7 @@ def circumstances(*packages: str) -> dict[str, Any]:
         "processor": processor(),
         "cores": os.cpu_count(),
         "load": [round(value, 2) for value in os.getloadavg()],
+        "scheduling": _SCHEDULING.get(os.sched_getscheduler(0), "another"),
         "kernel": platform.release(),
         "python": sys.version.split()[0],
         **{package: version(package) for package in packages},

@@ -181,11 +181,11 @@ def slow(toys: Any) -> Iterator[Any]:
 
 
 def test_the_latencies_of_tools_overlap(slow: Any) -> None:
-    vector = slow(8, lambda call: time.sleep(0.15) or "found")
-    for _ in range(3):  # the first step, too
+    vector = slow(8, lambda call: time.sleep(0.4) or "found")
+    for _ in range(2):  # the first step, too
         start = time.perf_counter()
         vector.step([SEARCH] * 8)
-        assert time.perf_counter() - start < 0.45  # one after the other they take 1.2 seconds
+        assert time.perf_counter() - start < 0.7  # one, and then the others beside each other, take 0.8 seconds
 
 
 def test_quick_steps_stay_on_the_callers_thread(slow: Any) -> None:

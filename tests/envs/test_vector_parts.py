@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import gc
 import multiprocessing
 import pickle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,16 +83,14 @@ def test_texts_of_any_length_come_back_from_another_process(text: str, method: s
 
 
 def test_the_folder_goes_with_the_memory_and_with_nothing_else() -> None:
-    memory = TextMemory(1)
-    memory.write(0, "text")
-    folder = Path(memory._file(0)).parent
-    del_copy = pickle.loads(pickle.dumps(memory))
-    assert del_copy.read(0) == "text"
-    del del_copy
-    process = multiprocessing.get_context("fork").Process(target=gc.collect)
+    held = [TextMemory(1)]
+    held[0].write(0, "text")
+    folder = held[0]._file(0).parent
+    assert pickle.loads(pickle.dumps(held[0])).read(0) == "text"
+    assert folder.is_dir()  # though a copy is gone
+    process = multiprocessing.get_context("fork").Process(target=held.clear)
     process.start()
     process.join()
-    assert folder.is_dir()
-    del memory, process
-    gc.collect()
+    assert folder.is_dir()  # though a process forgot it
+    held.clear()
     assert not folder.exists()

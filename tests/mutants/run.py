@@ -32,6 +32,7 @@ COPIED = ("src", "envs", "agents", "tools", "trainers", "benchmarks", "tests")
 MASKS, ENGINE, ROLLOUT = "agents/test_masks.py", "agents/test_transformers_engine.py", "agents/test_rollout.py"
 ADVANTAGES, OBJECTIVES, BATCHING = (f"trainers/test_{name}.py" for name in ("advantages", "objectives", "batching"))
 LAYERS, SESSIONS = "tools/test_sandbox_layers.py", "tools/test_recorded_sessions.py"
+VECTOR, GROUPS, PARTS = "envs/test_vector.py", "envs/test_vector_groups.py", "envs/test_vector_parts.py"
 LOGPROBS, LEARNER, GRPO, RESUME = (f"trainers/test_{name}.py" for name in ("logprobs", "learner", "grpo", "resume"))
 
 
@@ -292,6 +293,48 @@ MUTANTS = (
         "(self.trajectories, self.episodes, self.evaluations):\n            for path",
         "(self.trajectories, self.evaluations):\n            for path",
         ("trainers/test_recorded_run.py::test_what_is_logged_after_a_checkpoint_is_forgotten_with_its_episodes",),
+    ),
+    Mutant(
+        "the last observation of an episode is dropped",
+        "envs/vector/env.py",
+        'info = {"final_obs": step.observation, "final_info": step.info, **info}',
+        'info = {"final_info": step.info, **info}',
+        (f"{VECTOR}::test_every_vector_gives_what_each_environment_gives_alone",),
+    ),
+    Mutant(
+        "two groups may draw the same task",
+        "envs/vector/groups.py",
+        "drawn.add(task_id)",
+        "pass",
+        (f"{GROUPS}::test_a_group_shares_task_and_seed_and_no_two_groups_do",),
+    ),
+    Mutant(
+        "one environment's exception is everybody's",
+        "envs/vector/env.py",
+        "step = _lost(env, index, error)",
+        "raise",
+        (f"{VECTOR}::test_one_broken_environment_costs_its_own_episode_alone",),
+    ),
+    Mutant(
+        "slow steps wait for each other",
+        "envs/vector/work.py",
+        "here = 1 if left else len(pieces)",
+        "here = len(pieces)",
+        (f"{VECTOR}::test_the_latencies_of_tools_overlap",),
+    ),
+    Mutant(
+        "a forked process removes the texts of its parent",
+        "envs/text_memory.py",
+        "if os.getpid() == process:",
+        "if process:",
+        (f"{PARTS}::test_the_folder_goes_with_the_memory_and_with_nothing_else",),
+    ),
+    Mutant(
+        "a bool passes for an integer",
+        "tools/arguments.py",
+        '"integer": (int,),',
+        '"integer": (int, bool),',
+        ("tools/test_arguments.py",),
     ),
 )
 
