@@ -293,8 +293,8 @@ class ToolEnv(StatefulEnv):
 
     def _last_turn(self) -> bool:
         """Whether the next action is the last that the limits allow."""
-        most = self.limits.max_turns
-        return most is not None and len(self.episode.turns) + 1 >= most
+        most, episode = self.limits.max_turns, self.episode
+        return most is not None and len(episode.turns) + 1 >= most and episode.turn_count + 1 >= most
 
     def _parse(self, action: Action) -> ParsedAction:
         wire, limits = self.action_format, self.limits
@@ -326,7 +326,7 @@ class ToolEnv(StatefulEnv):
         return turn.parsed.text + turn.observation
 
     def _continue(self, action: Action, parsed: ParsedAction) -> Step:
-        episode, wire, limits, calls = self.episode, self.action_format, self.limits, parsed.calls
+        episode, wire, calls = self.episode, self.action_format, parsed.calls
         results: tuple[ToolResult, ...] = ()
         messages: list[Message] | None = None
         if calls:
@@ -343,7 +343,7 @@ class ToolEnv(StatefulEnv):
             observation = clean_text(keep_ends(wire.render_reply(parsed), Tool.max_output_characters).text)
         if messages is None:
             messages = [{"role": "user", "content": observation}]
-        last = limits.max_turns is not None and len(episode.turns) + 1 >= limits.max_turns
+        last = not parsed.unfinished and self._last_turn()
         answer = wire.result_answer(parsed, () if last else results)  # nobody sees what the last turn's calls return
         if answer is not None:
             episode.turns.append(Turn(action, replace(parsed, answer=answer), results, "" if last else observation))

@@ -96,7 +96,8 @@ class Limits:
     which ends the episode through `ToolEnv.truncate`.
 
     Attributes:
-        max_turns: Actions per episode; the episode is truncated after this many without an ending.
+        max_turns: Actions per episode; the episode is truncated after this many without an ending. An action that its
+            format asks for the rest of (`ParsedAction.unfinished`) counts with that rest as one.
         max_calls: Tool calls per episode.
         surplus_calls: What a call beyond `max_calls` does: `truncate` ends the episode; `answer` lets it go on, and the
             call does not run but is answered with a result of status `BUDGET`; with `ignore`, actions are read for
@@ -165,6 +166,7 @@ class ParsedAction:
         faults: What is wrong with the action's form.
         reply: The observation with which the format itself answers an action without call and answer ("Invalid action:
             ..."); the episode then goes on. None ends it.
+        unfinished: Whether `reply` asks for the rest of the action, which is the next one; the two are one turn.
     """
 
     text: str
@@ -173,6 +175,7 @@ class ParsedAction:
     answer: str | None = None
     faults: tuple[FormatFault, ...] = ()
     reply: str | None = None
+    unfinished: bool = False
 
 
 @quick_init
@@ -248,6 +251,11 @@ class Episode:
     def forged(self) -> bool:
         """Whether the agent wrote an observation itself; such an episode can earn nothing."""
         return FormatFault.FORGED_OBSERVATION in self.faults
+
+    @property
+    def turn_count(self) -> int:
+        """Turns as `Limits.max_turns` counts them: an unfinished action and its rest are one."""
+        return sum(not turn.parsed.unfinished for turn in self.turns)
 
     @property
     def call_count(self) -> int:

@@ -103,8 +103,8 @@ def record_fault(env: ToolEnv, moment: Moment) -> str | None:
     if called != ran or len(results) > len(parsed.calls) or not _STATUSES.issuperset(status for _, status in called):
         return f"info has the calls {called}, the record {ran}"
     limits = env.limits
-    if limits.max_turns is not None and len(episode.turns) > limits.max_turns:
-        return f"{len(episode.turns)} turns where limits.max_turns is {limits.max_turns}"
+    if limits.max_turns is not None and episode.turn_count > limits.max_turns:
+        return f"{episode.turn_count} turns where limits.max_turns is {limits.max_turns}"
     if limits.max_calls is not None and episode.call_count > limits.max_calls:
         return f"{episode.call_count} calls where limits.max_calls is {limits.max_calls}"
     return None if moment.over else _observation_fault(env, moment)

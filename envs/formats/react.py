@@ -38,10 +38,10 @@ class ReActFormat(PromptedFormat):
     `think[...]` and everything that cannot be read are answered by a text and cost a turn.
 
     A turn without its `Action i: ` line is answered by that line's beginning (and its own first line, if it has more),
-    and the next turn's first line is the action: the notebooks' second call of the model. It counts as a turn here, as
-    every sampled text does. Other departures: the notebooks stop at `Observation i:` alone, `\nObservation` does here;
-    after seven steps without an answer they give the empty one, here the episode is truncated; and they keep no more of
-    a turn without action than its first line.
+    and the first line of what the agent writes then is the action: the notebooks' second call of the model, a part of
+    the same step. Departures: the notebooks stop at `Observation i:` alone, `\nObservation` does here; after seven
+    steps without an answer they give the empty one, here the episode is truncated; and they keep no more of a turn
+    without action than its first line.
 
     The format keeps no state: the number travels in `ToolCall.id`. Any function that takes one line of text can be
     called as `Name[argument]`. A stop string that the engine kept at the end, `Observation 1:` with nothing after it
@@ -108,7 +108,8 @@ class ReActFormat(PromptedFormat):
         again = ""
         if "\n" in written or not is_blank(action[len(head) :]):
             again = f"\n{_label('Thought', number)}: {clean_text(written.partition(_LINE)[0])}"
-        return self.reading(action, start + len(written), reply=f"{again}\n{_label('Action', number)}:")
+        parsed = self.reading(action, start + len(written), reply=f"{again}\n{_label('Action', number)}:")
+        return replace(parsed, unfinished=True)
 
     def _read(
         self, action: Action, start: int, line: str, number: str, functions: Sequence[FunctionSchema]

@@ -124,7 +124,7 @@ def test_the_shape_by_hand() -> None:
     call = ToolCall("search", {"query": "x"}, id="c1")
     turn = Turn(Action("<search> x", "length", 3), ParsedAction("<search> x", calls=(call,)), (), "found")
     written = episode_to_json(Episode(task, "Q", [{"role": "user", "content": "Q"}], [turn], StopReason.MAX_TURNS))
-    parsed = {"text": "<search> x", "surplus": "", "answer": None, "faults": [], "reply": None}
+    parsed = {"text": "<search> x", "surplus": "", "answer": None, "faults": [], "reply": None, "unfinished": False}
     metadata = {"hops": 2, "pair": {"$tuple": ["a", "b"]}}
     assert written == {
         "task": {"id": "t", "question": "Where?", "answers": ["here"], "metadata": metadata},

@@ -230,3 +230,18 @@ def test_seven_turns_and_no_more() -> None:
         assert truncated == (number == 7) and info["faults"] == []
     assert info["stop_reason"] == StopReason.MAX_TURNS
     env.close()
+
+
+def test_an_action_in_two_turns_is_one_of_the_seven_steps() -> None:
+    env = Tiny()
+    env.reset(seed=0)
+    for number in range(1, 8):
+        observation, _, _, truncated, info = env.step(" t")
+        assert observation == f"\nAction {number}:" and not truncated and info["faults"] == ["no_action"]
+        *_, terminated, truncated, info = env.step(" Finish[yes]" if number == 7 else " Search[Ulm]")
+    assert terminated and info["score"] == 1 and env.episode.turn_count == 7 and len(env.episode.turns) == 14
+    env.reset(seed=0)
+    for number in range(1, 8):
+        assert not env.step(" t")[3]
+        assert env.step(" Search[Ulm]")[3] == (number == 7)
+    assert env.episode.stop_reason == StopReason.MAX_TURNS
