@@ -161,14 +161,18 @@ def _unreadable(name: str, error: str) -> tuple[ToolCall, str]:
     return ToolCall(name, error=error), error
 
 
-def read_json(text: str) -> Any:
-    """The JSON value of a text. Line breaks may stand in its strings as they are; endless numbers may not.
+def read_json(text: str, strict: bool = False) -> Any:
+    """The JSON value of a text, in which no endless numbers may stand.
+
+    Args:
+        text: The text.
+        strict: Whether line breaks may not stand in its strings as they are either.
 
     Raises:
         ValueError: If it is no JSON.
         RecursionError: If it is nested too deeply.
     """
-    return _DECODER.decode(text)
+    return (_STRICT if strict else _LENIENT).decode(text)
 
 
 def _finite(text: str) -> float:
@@ -179,4 +183,5 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is not a JSON number")
 
 
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_no_number, parse_float=_finite)
+_STRICT = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
+_LENIENT = json.JSONDecoder(strict=False, parse_constant=_no_number, parse_float=_finite)

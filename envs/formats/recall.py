@@ -106,7 +106,7 @@ def _paired(text: str) -> bool:
 
 def _read_call(content: str) -> ToolCall:
     try:
-        body = read_json(content)
+        body = read_json(content, strict=True)
         name, arguments = body["name"], body.get("arguments", {})
         arguments.items()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -126,6 +126,8 @@ RECALL = [
     (" </think> <tool_call>x</tool_call>", [(BAD, {})], None, {"bad_call"}),
     (' </think> <tool_call>{"name": "open"}</tool_call>', [("open", {})], None, set()),
     (' </think> <tool_call>{"name": "open", "arguments": 3}</tool_call>', [(BAD, {})], None, {"bad_call"}),
+    # A line break within a string is no JSON, and earns nothing either (`recall_reward`).
+    (' </think> <tool_call>{"name": "open", "arguments": {"a": "b\nc"}}</tool_call>', [(BAD, {})], None, {"bad_call"}),
     (" a </think> So \\boxed{1}, no, \\boxed{2}.", [], "2", set()),
     (" a </think> It is two.", [], None, {"no_action"}),
     # The framework has opened the thought.
