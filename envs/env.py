@@ -326,7 +326,8 @@ class ToolEnv(StatefulEnv):
         return turn.parsed.text + turn.observation
 
     def _continue(self, action: Action, parsed: ParsedAction) -> Step:
-        episode, wire, calls = self.episode, self.action_format, parsed.calls
+        episode, wire, calls = self._episode or self.episode, self.action_format, parsed.calls
+        most = self.limits.max_turns
         results: tuple[ToolResult, ...] = ()
         messages: list[Message] | None = None
         if calls:
@@ -343,7 +344,7 @@ class ToolEnv(StatefulEnv):
             observation = clean_text(keep_ends(wire.render_reply(parsed), Tool.max_output_characters).text)
         if messages is None:
             messages = [{"role": "user", "content": observation}]
-        last = not parsed.unfinished and self._last_turn()
+        last = most is not None and len(episode.turns) + 1 >= most and not parsed.unfinished and self._last_turn()
         answer = wire.result_answer(parsed, () if last else results)  # nobody sees what the last turn's calls return
         if answer is not None:
             episode.turns.append(Turn(action, replace(parsed, answer=answer), results, "" if last else observation))

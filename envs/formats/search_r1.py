@@ -67,14 +67,14 @@ class SearchR1Format(SingleFunctionFormat):
 
     def parse(self, action: Action, functions: Sequence[FunctionSchema] = ()) -> ParsedAction:
         """Reads an action; one with neither search nor answer is told what an action looks like."""
-        kept, stopped = len(action), False
-        for mark in self.stop:
-            if mark in action:
-                kept, stopped = action.index(mark) + len(mark), True
-                break
+        kept, stop = len(action), action.find(_SEARCHED)
+        if stop >= 0:
+            kept = stop + len(_SEARCHED)
+        elif (stop := action.find(_ANSWERED)) >= 0:
+            kept = stop + len(_ANSWERED)
         block = first_closed(action[:kept], "search", "answer")
         if block is None:
-            faults = [FormatFault.MISPLACED] if stopped else []
+            faults = [FormatFault.MISPLACED] if stop >= 0 else []
             if left_open(action[:kept], "search", "answer"):
                 faults.append(FormatFault.UNCLOSED)
             return self.reading(action, kept, reply=_RETRY, faults=faults)
