@@ -97,12 +97,6 @@ def _opening_tags(tags: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(f"<({'|'.join(re.escape(tag) for tag in tags)})>")
 
 
-def cut_after(text: str, stops: Sequence[str]) -> str:
-    """The text through the first of the stop strings, as an engine that knows them would have ended it."""
-    ends = [text.find(stop) + len(stop) for stop in stops if stop in text]
-    return text[: min(ends)] if ends else text
-
-
 def is_blank(text: str) -> bool:
     """Whether a text holds nothing but whitespace and end-of-turn marks."""
     for mark in END_MARKS:
@@ -133,9 +127,3 @@ def last_boxed(text: str) -> str | None:
         if depth == 0:
             return inside[1 : brace.start()].strip()
     return None
-
-
-def boxed_or_whole(text: str) -> str:
-    r"""The content of the last `\boxed{...}` of a text, or the stripped text where it holds none."""
-    boxed = last_boxed(text)
-    return text.strip() if boxed is None else boxed

@@ -126,6 +126,7 @@ RECALL = [
     (" </think> <tool_call>x</tool_call>", [(BAD, {})], None, {"bad_call"}),
     (' </think> <tool_call>{"name": "open"}</tool_call>', [("open", {})], None, set()),
     (' </think> <tool_call>{"name": "open", "arguments": 3}</tool_call>', [(BAD, {})], None, {"bad_call"}),
+    (' </think> <tool_call>{"name": 3, "arguments": {}}</tool_call>', [(BAD, {})], None, {"bad_call"}),
     # A line break within a string is no JSON, and earns nothing either (`recall_reward`).
     (' </think> <tool_call>{"name": "open", "arguments": {"a": "b\nc"}}</tool_call>', [(BAD, {})], None, {"bad_call"}),
     (" a </think> So \\boxed{1}, no, \\boxed{2}.", [], "2", set()),
@@ -193,6 +194,8 @@ OPENAI = [
     # Other texts are answers, JSON included.
     (native(), [], '{"content": "", "tool_calls": []}', set()),
     ('{"tool_calls": 3}', [], '{"tool_calls": 3}', set()),
+    # Somebody else's message is no call.
+    (native(entry(), role="user"), [], native(entry(), role="user"), set()),
     ('{"answer": 3}', [], '{"answer": 3}', set()),
     ("It is \\boxed{4}.", [], "4", set()),
     ("Ulm", [], "Ulm", set()),

@@ -329,3 +329,11 @@ def test_a_retool_episode(problems: Any) -> None:
     assert observation == "\n<interpreter>\nZeroDivisionError: division by zero</interpreter>\n\n"
     observation, _ = play(env, "<code></code>")
     assert observation == "\n<interpreter>\nNone</interpreter>\n\n" and env.episode.call_count == 0
+
+
+def test_simpletir_reads_the_box_of_a_last_turn_whose_program_does_not_run() -> None:
+    made = action_format("simpletir")
+    parsed = made.parse_final(Action("So \\boxed{4}.\n```py\nprint(5)\n```\n"))
+    assert (parsed.calls, parsed.answer) == ((), "4")
+    unboxed = made.parse_final(Action("```py\nprint(5)\n```\n"))
+    assert (unboxed.calls, unboxed.answer) == ((), None) and [*unboxed.faults] == ["no_action"]
