@@ -11,6 +11,7 @@ from ..choices import pick_format
 from ..env import ToolEnv
 from ..episode import Message
 from ..registration import make_env
+from ..task import TaskSet
 
 
 def as_environment(env: str | ToolEnv, options: dict[str, Any]) -> ToolEnv:
@@ -30,6 +31,17 @@ def as_environment(env: str | ToolEnv, options: dict[str, Any]) -> ToolEnv:
             f"{', '.join(sorted(options))}: options go with an id; this {type(env).__name__} is made already"
         )
     return env
+
+
+def all_tasks(env: ToolEnv) -> TaskSet:
+    """The tasks of an environment, for a framework that wants them all in a list.
+
+    Raises:
+        InputError: If they never run out.
+    """
+    if env.tasks.endless:
+        raise InputError(f"the tasks of {env.tasks.name} never run out; make the environment with size=N")
+    return env.tasks
 
 
 def need(package: str, extra: str) -> None:

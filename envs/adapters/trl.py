@@ -23,7 +23,7 @@ from ...tools.output import keep_ends
 from ...tools.runtime import ToolRuntime
 from ..env import ToolEnv
 from ..episode import Action, Message, StopReason
-from .common import as_environment, in_chat, need, written
+from .common import all_tasks, as_environment, in_chat, need, written
 from .signatures import method_of
 
 _RESERVED = ("reset", "get_reward")
@@ -45,7 +45,7 @@ def trl_dataset(env: str | ToolEnv, **options: Any) -> Any:
     from datasets import Dataset
 
     source = in_chat(as_environment(env, options), "TRL")
-    rows = [{"prompt": source.action_format.messages(task, ()), "task_id": task.id} for task in source.tasks]
+    rows = [{"prompt": source.action_format.messages(task, ()), "task_id": task.id} for task in all_tasks(source)]
     return Dataset.from_list(rows)
 
 

@@ -28,7 +28,7 @@ from ...tools.errors import InputError
 from ..env import Step, ToolEnv
 from ..episode import Action, StopReason
 from ..registration import make_env
-from .common import as_environment, in_chat, need, written
+from .common import all_tasks, as_environment, in_chat, need, written
 
 need("verifiers", "verifiers")
 
@@ -78,7 +78,7 @@ class ToolgymTaskset(vf.Taskset[ToolgymTask, ToolgymTasksetConfig]):  # type: ig
     def load(self) -> Iterator[ToolgymTask]:
         """The tasks, in their order."""
         functions = [function for tool in self.source.tools for function in tool.functions]
-        for task in self.source.tasks:
+        for task in all_tasks(self.source):
             prompt = self.source.action_format.messages(task, functions)
             info = {"question": task.question, "answers": list(task.answers)}
             yield ToolgymTask(ToolgymTaskData(id=task.id, prompt=prompt, info=info), self.config.task)

@@ -25,17 +25,30 @@ def envs(as_json: AsJson = False) -> None:
 
     rows: list[dict[str, Any]] = []
     for env_id in environment_ids():
-        env = make_env(env_id)
-        functions = [function.name for tool in env.tools for function in tool.functions]
-        about = (inspect.getdoc(type(env)) or "").partition("\n")[0]
-        form = env.action_format.name
-        rows.append({"id": env_id, "tools": functions, "format": form, "tasks": len(env.tasks), "about": about})
+        try:
+            env = make_env(env_id)
+        except InputError as error:  # an extra that is not installed
+            rows.append({"id": env_id, "missing": str(error)})
+            continue
+        rows.append(
+            {
+                "id": env_id,
+                "tools": [function.name for function in env.functions],
+                "format": env.action_format.name,
+                "tasks": None if env.tasks.endless else len(env.tasks),
+                "about": (inspect.getdoc(type(env)) or "").partition("\n")[0],
+            }
+        )
     if as_json:
         return print_json({"environments": rows, "formats": sorted(FORMATS)})
     table = Table("id", "tools", "format", Column("tasks", justify="right"), "what it is")
     for row in rows:
-        tools = ", ".join(row["tools"]) or "none"
-        table.add_row(Text(row["id"], style="bold"), tools, row["format"], str(row["tasks"]), row["about"])
+        name = Text(row["id"], style="bold")
+        if "missing" in row:
+            table.add_row(name, "", "", "", Text(row["missing"], style="yellow"))
+            continue
+        tasks = "endless" if row["tasks"] is None else str(row["tasks"])
+        table.add_row(name, ", ".join(row["tools"]) or "none", row["format"], tasks, row["about"])
     console = stdout()
     console.print(table)
     console.print(Text(f"Formats that eval and play take with --format: {', '.join(sorted(FORMATS))}", style="dim"))

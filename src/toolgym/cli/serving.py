@@ -135,8 +135,9 @@ def serve_openenv(
         chosen = {"tasks": tasks, "corpus": corpus, "action_format": format_, "reward": reward, "split": split}
         env = load_environment(env_id, given(chosen), {}, option)
         server.start(openenv_app(env, max_sessions=max_sessions), websockets=True)
-        about = {"url": server.url, "environment": env_id, "tasks": len(env.tasks), "max_sessions": max_sessions}
-        line = f"serving {env_id} with {len(env.tasks)} tasks at {server.url}"
+        count = None if env.tasks.endless else len(env.tasks)
+        about = {"url": server.url, "environment": env_id, "tasks": count, "max_sessions": max_sessions}
+        line = f"serving {env_id} with {'endless' if count is None else count} tasks at {server.url}"
         server.run_until_signal(lambda: typer.echo(json.dumps(about) if as_json else line))
         env.close()
 
