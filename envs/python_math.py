@@ -43,7 +43,8 @@ class PythonMathEnv(ToolEnv):
         render_mode: `ansi` or None.
 
     Raises:
-        InputError: If a file cannot be read or an option is unknown.
+        InputError: If a file cannot be read, an option is unknown, or math-verify, which answers are compared by, is
+            not installed.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class PythonMathEnv(ToolEnv):
     ) -> None:
         from ..tools import PythonTool
         from ..tools.sandbox import SandboxLimits
+        from .rewards.verifier import require_math_verify
 
+        require_math_verify()
         if tasks is None:
             loaded = generated_problems(split, size, task_seed)
         else:

@@ -53,6 +53,16 @@ def vanishes(expression):
 """
 
 
+def require_math_verify() -> None:
+    """Checks that math-verify is installed; what compares answers in `step` should not find out there that it is not.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if find_spec("math_verify") is None:
+        raise InputError("comparing mathematical expressions needs math-verify: pip install 'toolgym[math]'")
+
+
 class MathVerifier:
     """Judges expressions by math-verify (huggingface/Math-Verify) and sympy, each under a processor limit.
 
@@ -92,8 +102,7 @@ class MathVerifier:
     def _judge(self, question: str) -> bool:
         from ...tools.sandbox import Outcome
 
-        if find_spec("math_verify") is None:
-            raise InputError("comparing mathematical expressions needs math-verify: pip install 'toolgym[math]'")
+        require_math_verify()
         with self._sandbox() as sandbox:
             if not sandbox.running:
                 started = sandbox.run(_PRELUDE)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -126,3 +127,9 @@ def test_options() -> None:
         PythonMathEnv(timeout=0)
     with pytest.raises(InputError, match="no field 'answer'"):
         PythonMathEnv([{"question": "q"}])
+
+
+def test_without_math_verify_the_environment_says_so_before_it_is_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "math_verify", None)
+    with pytest.raises(InputError, match=r"pip install 'toolgym\[math\]'"):
+        PythonMathEnv(ROWS)
