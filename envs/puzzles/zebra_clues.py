@@ -58,11 +58,6 @@ class Clue(NamedTuple):
     houses: tuple[int, ...] = ()
 
 
-def holds(clue: Clue, places: list[int]) -> bool:
-    """Whether a clue is true where each item lives in the house that `places` gives it."""
-    return RELATIONS[clue.kind].holds(*(places[item] for item in clue.items), *clue.houses)
-
-
 @cache
 def allowed_houses(kind: str, houses: int, named: tuple[int, ...]) -> int:
     """The houses that a clue of one item allows it, one bit each."""

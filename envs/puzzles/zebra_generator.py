@@ -59,10 +59,10 @@ def zebra_size(difficulty: float) -> tuple[int, int]:
 def draw_zebra(draws: Draws, houses: int, attributes: int, difficulty: float) -> Zebra:
     """Draws a puzzle.
 
-    The values of each attribute are put into the houses in random order. True clues of random kinds about random items
-    follow, each of which tells something new, until they settle every house. Clues without which the houses are
-    settled all the same are then taken back, in random order: below `_TRIALS_FROM` only while single clues lead to the
-    end, above it also where a few trials prove that there is no other arrangement.
+    The values of each attribute are put into the houses in random order. True clues of random kinds follow, each about
+    something that the earlier ones leave open, until they settle every house, one clue leading to the next. Clues
+    without which they still do are then taken back, in random order. So every puzzle is solved without assumptions:
+    it is hard by its size and by how little a clue says.
 
     Args:
         draws: What the puzzle depends on, beside the other arguments.
