@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import os
+import re
 import threading
 from contextlib import contextmanager
 from functools import lru_cache
@@ -22,6 +25,10 @@ SECONDS = 2.0
 _PATIENCE = 120.0
 _MEMORY = 2 << 30
 _CACHED = 4096
+
+_FORMULA = re.compile(r"[A-Za-z0-9\s.,+*/()!=<>^%-]*")
+_ATTRIBUTE = re.compile(r"\.\s*[A-Za-z]")
+_BUILTINS = frozenset(dir(builtins)) - {"abs", "max", "min", "pow", "round", "sum"} | frozenset(keyword.kwlist)
 
 _PRELUDE = """
 import logging
@@ -93,11 +100,14 @@ class MathVerifier:
     def vanishes(self, expression: str) -> bool:
         """Whether sympy simplifies an expression in Python's notation (implicit products allowed) to zero.
 
+        sympy's parser executes what it is given: text that could be more than a formula is refused, and does not
+        vanish.
+
         Raises:
             InputError: If math-verify, which brings sympy, is not installed.
             ToolUnavailable: If its process cannot be started.
         """
-        return self._judge(f"vanishes({expression!r})")
+        return _is_formula(expression) and self._judge(f"vanishes({expression!r})")
 
     def _judge(self, question: str) -> bool:
         from ...tools.sandbox import Outcome
@@ -131,6 +141,13 @@ class MathVerifier:
                 return self._free.pop()
         limits = SandboxLimits(wall_seconds=_PATIENCE, cpu_seconds=self._seconds, memory_bytes=_MEMORY)
         return Sandbox(isolation="process", limits=limits, remember=False)
+
+
+def _is_formula(expression: str) -> bool:
+    """Whether a text has nothing by which Python could do more than calculate: no attribute, text, item or builtin."""
+    if not _FORMULA.fullmatch(expression) or _ATTRIBUTE.search(expression):
+        return False
+    return not any(name in _BUILTINS for name in re.findall("[A-Za-z]+", expression))
 
 
 _SHARED = MathVerifier()

@@ -162,3 +162,11 @@ def test_the_library_is_not_imported_into_this_process() -> None:
 def test_differences_that_vanish(expression: str, zero: bool) -> None:
     pytest.importorskip("math_verify")
     assert vanishes(expression) is zero
+
+
+@pytest.mark.parametrize(
+    "text", ["len('')", "eval('0')", "[0][0]", "(0).real", "(lambda: 0)()", "int(0)", "0 if 1 else 1"]
+)
+def test_what_is_more_than_a_formula_is_not_executed(text: str) -> None:
+    pytest.importorskip("math_verify")
+    assert not vanishes(text)  # Python would say 0 to each
