@@ -98,7 +98,7 @@ def search_r1_format(
     final_format_score: float = search_r1.FINAL_FORMAT_SCORE,
     retrieval_score: float = search_r1.RETRIEVAL_SCORE,
 ) -> RewardFunction:
-    """Search-R1 with bonuses for form and retrieval (arXiv 2505.15117).
+    """Search-R1 with bonuses for form and retrieval (arXiv 2505.15117), for the answer that the episode ended with.
 
     Args:
         structure_format_score: See `search_r1_reward`.
