@@ -9,7 +9,7 @@ from typing import Literal
 from .scanning import last_box
 from .text import as_answers, one_of
 
-DapoRules = Literal["answer", "box", "answer_or_box"]
+DapoRules = Literal["answer_or_box", "answer", "box"]
 
 RIGHT, WRONG = 1.0, -1.0
 """DAPO, arXiv 2503.14476, section 2.4."""
@@ -45,7 +45,7 @@ _REWRITTEN = (
 )
 
 
-def dapo_reward(response: str, answers: str | Sequence[str], *, rules: DapoRules = "answer") -> float:
+def dapo_reward(response: str, answers: str | Sequence[str], *, rules: DapoRules = "answer_or_box") -> float:
     r"""+1 for the right answer, -1 for any other. Add `soft_overlong_penalty` for the whole reward of DAPO.
 
     Source: DAPO, arXiv 2503.14476; verl, `reward_score/math_dapo.py`. Only the last 300 characters are read.
@@ -54,8 +54,9 @@ def dapo_reward(response: str, answers: str | Sequence[str], *, rules: DapoRules
         response: What the model wrote.
         answers: Accepted answers.
         rules: `answer`: what follows the last `Answer:` up to the line's end, normalised as in Minerva
-            (`normalize_minerva`). `box`: the last `\boxed{}` within the last 100 characters, letter by letter (verl's
-            `strict_box_verify`). `answer_or_box`: the box where there is no `Answer:` (later versions of verl).
+            (`normalize_minerva`); all that DAPO's own runs read. `box`: the last `\boxed{}` within the last 100
+            characters, letter by letter (verl's `strict_box_verify`). `answer_or_box`: the box where there is no
+            `Answer:`, as in verl today.
 
     Raises:
         InputError: For unknown rules or no answers.

@@ -178,9 +178,9 @@ def test_void_turns(turn: str, void: bool) -> None:
     ],
 )
 def test_dapo(response: str, answer: float, box: float, either: float) -> None:
-    assert dapo_reward(response, ["3", "18"]) == answer
+    assert dapo_reward(response, ["3", "18"], rules="answer") == answer
     assert dapo_reward(response, "18", rules="box") == box
-    assert dapo_reward(response, "18", rules="answer_or_box") == either
+    assert dapo_reward(response, "18") == dapo_reward(response, ["3", "18"], rules="answer_or_box") == either
 
 
 @pytest.mark.parametrize(
