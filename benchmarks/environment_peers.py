@@ -1,4 +1,6 @@
-"""Times environments of GEM, SkyRL-Gym and TextArena; started by `benchmarks/environment_speed.py`.
+"""Times environments of GEM, SkyRL-Gym and TextArena.
+
+`benchmarks/environment_speed.py` starts it with another interpreter.
 
     PYTHON environment_peers.py steps BLOCKS      # seconds as JSON: a step, an episode
     PYTHON environment_peers.py vectors BLOCKS    # a vector's step, with quick tools and with slow ones

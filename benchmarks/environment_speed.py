@@ -1,4 +1,4 @@
-"""Speed of environments: steps and episodes against other projects' in one run, vectors, import time.
+"""Speed of environments: steps, episodes, vectors, imports, with peers.
 
     python -m toolgym.benchmarks.environment_speed steps --peers PYTHON
     python -m toolgym.benchmarks.environment_speed vectors --peers PYTHON

@@ -1,4 +1,4 @@
-"""What vectors of environments add to a step, and how far the latencies of tools overlap."""
+"""What vectors add to a step, and how far tools' latencies overlap."""
 
 from __future__ import annotations
 

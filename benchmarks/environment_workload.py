@@ -1,6 +1,6 @@
-"""What all environments of the speed benchmark are asked to do; read by the peers' interpreter too.
+"""What all environments of the speed benchmark are asked to do.
 
-The same tool functions, the same texts of actions, the same expected answer.
+The same tool functions, the same texts of actions, the same expected answer: the peers' interpreter reads this, too.
 """
 
 from __future__ import annotations

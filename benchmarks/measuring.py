@@ -1,4 +1,4 @@
-"""What every benchmark does alike: note the circumstances, ask peers, write results."""
+"""What benchmarks do alike: note circumstances, ask peers, write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Many environments at once: a vector on threads, for Gymnasium's vectorisation mode `vector_entry_point`."""
+"""A vector of environments on threads, as `gymnasium.make_vec` makes it.
+
+It is the environments' `vector_entry_point`, and so what `make_vec` makes where no other mode is asked for.
+"""
 
 from __future__ import annotations
 

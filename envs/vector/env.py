@@ -1,4 +1,4 @@
-"""Many environments at once, on threads, so that their tools' latencies overlap."""
+"""Many environments on threads, so that their tools' latencies overlap."""
 
 from __future__ import annotations
 

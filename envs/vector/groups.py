@@ -1,4 +1,4 @@
-"""How the environments of a vector are counted, put into groups, and seeded."""
+"""How a vector's environments are counted, grouped and seeded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The infos of several environments as one, in the form of Gymnasium's vector environments."""
+"""The infos of several environments as one, in Gymnasium's form."""
 
 from __future__ import annotations
 
