@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..envs.episode import Message, ObservationCut
+from ..envs.episode import Message
+from ..envs.limits import ObservationCut
 from ..tools.errors import InputError
 
 if TYPE_CHECKING:

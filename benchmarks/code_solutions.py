@@ -24,6 +24,7 @@ import typer
 from ..envs import read_rows
 from ..envs.python_math import ANNOTATION, FINAL, python_expression, solution_code
 from ..tools.sandbox import Isolation, Outcome, Sandbox, SandboxLimits, isolation_report
+from .measuring import run_command
 
 RESULTS = Path(__file__).parent / "results" / "code_solutions"
 LIMITS = SandboxLimits(wall_seconds=60, cpu_seconds=60)
@@ -173,4 +174,4 @@ def from_mbpp(row: Mapping[str, Any]) -> Solution:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -30,7 +30,7 @@ from ..envs import Limits, Task, TaskSet, ToolEnv
 from ..tools import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
 from . import environment_workload as work
 from .environment_vectors import SIZE, vector_figures
-from .measuring import ask_peers, circumstances, write_result
+from .measuring import ask_peers, circumstances, run_command, write_result
 
 RESULTS = Path(__file__).parent / "results" / "environments"
 LIMITS = Limits(max_turns=21, max_calls=20, max_observation_characters=10_000)
@@ -276,4 +276,4 @@ def _show(figures: Mapping[str, float], title: str, form: str) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

@@ -34,6 +34,7 @@ from ..envs.formats import FORMATS
 from ..envs.registration import environment_ids, make_env
 from ..tools.errors import InputError
 from ..trainers.run_folder import versions
+from .measuring import run_command
 
 RESULT = Path(__file__).parent / "results" / "fuzz.json"
 PROGRAM_SECONDS = 1.0
@@ -356,4 +357,4 @@ def summary(tallies: list[Tally], failures: list[str], *, seconds: float, seed: 
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

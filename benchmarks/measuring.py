@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,21 @@ from typing import Any
 
 import typer
 
+from ..tools.errors import InputError
+
 _SCHEDULING = {os.SCHED_OTHER: "ordinary", os.SCHED_FIFO: "before all others (FIFO)", os.SCHED_RR: "before all others"}
+
+
+def run_command(command: typer.Typer | Callable[..., object]) -> None:
+    """Runs a benchmark's command line; what is wrong with the input is said in one line, with exit code 2."""
+    try:
+        if isinstance(command, typer.Typer):
+            command()
+        else:
+            typer.run(command)
+    except InputError as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        raise SystemExit(2) from None
 
 
 def circumstances(*packages: str) -> dict[str, Any]:

@@ -9,8 +9,6 @@ the reasons, and the result file lists every such row.
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -28,7 +26,7 @@ from ..agents.loading import AgentChoice, load_agent
 from ..agents.results import EvaluationProgress
 from ..envs.registration import make_env
 from ..tools.errors import InputError
-from ..trainers.run_folder import versions
+from .measuring import circumstances, run_command, write_result
 
 RESULTS = Path(__file__).parent / "results" / "oracles.json"
 CORPUS = "wiki_paragraphs/core.jsonl.gz"
@@ -80,7 +78,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder of the data sets.")],
     only: Annotated[list[str] | None, typer.Option(help="Only this set; repeatable.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first rows of each set.")] = None,
-    output: Annotated[Path, typer.Option(help="Result file.")] = RESULTS,
+    output: Annotated[Path | None, typer.Option(help="Result file; by default none is written for a part.")] = None,
 ) -> None:
     """Plays the oracle of each environment over its real sets and says what it missed."""
     known = [one.name for one in SETS]
@@ -96,9 +94,10 @@ def main(
         results[one.name] = play(one, data, corpus, limit, console)
         row = results[one.name]
         typer.echo(f"{one.name}: score {row['score']:.4f}, {row['missed']} of {row['rows']} below 1; {row['reasons']}")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps({"versions": versions(), "sets": results}, indent=1) + "\n", encoding="utf-8")
-    Console(width=140).print(table(results))
+    output = output or (None if only or limit else RESULTS)
+    if output is not None:
+        write_result(output, {**circumstances("toolgym", "math-verify", "sympy"), "sets": results})
+    Console(width=150).print(table(results))
 
 
 def play(one: RealSet, data: Path, corpus: _Corpus, limit: int | None, console: Console) -> dict[str, Any]:
@@ -136,7 +135,7 @@ def _found(result: EvaluationResult) -> dict[str, Any]:
         "score": result.score,
         "reward": result.reward,
         "missed": len(missed),
-        "reasons": dict(Counter(re.split(r"[:\d.(]", str(one["reason"]))[0].strip() for one in missed)),
+        "reasons": dict(Counter(str(one["reason"]).partition(":")[0] for one in missed)),
         "rows_missed": missed,
     }
 
@@ -147,10 +146,12 @@ def _since(started: float) -> float:
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> Table:
     """The results for a terminal."""
-    shown = Table("set", "environment", *(Column(name, justify="right") for name in ("rows", "score", "below 1", "s")))
+    numbers = [Column(name, justify="right") for name in ("rows", "score", "below 1")]
+    shown = Table("set", "environment", *numbers, "why")
     for name, row in results.items():
-        numbers = (f"{row['rows']:,}", f"{row['score']:.4f}", f"{row['missed']:,}", f"{row['seconds']:.0f}")
-        shown.add_row(name, row["environment"], *numbers)
+        counts = (f"{row['rows']:,}", f"{row['score']:.4f}", f"{row['missed']:,}")
+        why = "; ".join(f"{count} x {reason}" for reason, count in row["reasons"].items())
+        shown.add_row(name, row["environment"], *counts, why)
     return shown
 
 
@@ -185,4 +186,4 @@ class _Corpus:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -28,6 +28,7 @@ from ..envs.puzzles.base import PuzzleEnv
 from ..envs.reasoning_gym import ReasoningGymEnv
 from ..envs.registration import ENTRY_POINTS, make_env
 from ..trainers.run_folder import versions
+from .measuring import run_command
 
 RESULT = Path(__file__).parent / "results" / "puzzle_generation.json"
 SEED = 0
@@ -163,4 +164,4 @@ def _peer_version() -> dict[str, str | None]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -26,6 +26,7 @@ from ..trainers.policy import load_policy
 from ..trainers.recipe import ColdStart, Grpo, Recipe, load_recipe
 from ..trainers.run import Run
 from ..trainers.run_folder import RunFolder, versions
+from .measuring import run_command
 
 RESULTS = Path(__file__).parent / "results" / "quickstart"
 ROWS = {
@@ -152,4 +153,4 @@ def _summary(result: dict[str, Any]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

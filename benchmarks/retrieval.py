@@ -31,6 +31,7 @@ from ..tools.retrievers.encoders import TransformersEncoder
 from ..tools.retrievers.hybrid import HybridRetriever
 from ..tools.retrievers.index_folder import build_index, open_index
 from ..trainers.run_folder import versions
+from .measuring import run_command
 from .ranking_quality import JudgedQuestion, check_gold, ranking_quality, read_judged_questions
 from .retrieval_timing import in_own_process
 
@@ -287,4 +288,4 @@ def _quality_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

@@ -29,6 +29,7 @@ from ..tools.retrievers import HttpRetriever, open_retriever
 from ..tools.retrievers.base import Retriever
 from ..tools.retrievers.protocols import PROTOCOLS, RetrieverProtocol
 from ..trainers.run_folder import versions
+from .measuring import run_command
 
 RESULTS = Path(__file__).parent / "results" / "retriever_server"
 K = 3
@@ -139,4 +140,4 @@ def _medians(rounds: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

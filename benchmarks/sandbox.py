@@ -23,7 +23,7 @@ from rich.table import Table
 
 from ..tools.sandbox import Outcome, Sandbox, SandboxLimits, isolation_report
 from . import sandbox_growth
-from .measuring import ask_peers, circumstances, write_result
+from .measuring import ask_peers, circumstances, run_command, write_result
 
 RESULTS = Path(__file__).parent / "results" / "sandbox"
 LIMITS = SandboxLimits()
@@ -167,4 +167,4 @@ def _circumstances() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    app()
+    run_command(app)

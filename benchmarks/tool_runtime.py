@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from ..envs.env import ToolEnv
-from ..envs.episode import Limits
+from ..envs.limits import Limits
 from ..envs.task import Task, TaskSet
 from ..tools import (
     FunctionSchema,
@@ -33,6 +33,7 @@ from ..tools import (
     ToolStatus,
 )
 from ..trainers.run_folder import versions
+from .measuring import run_command
 
 RESULTS = Path(__file__).parent / "results" / "tool_runtime"
 SEED = 0
@@ -145,4 +146,4 @@ def _seconds_per_step(count: int) -> float:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -28,6 +28,7 @@ from ..trainers.loop import choose_device, peak_memory_bytes, train
 from ..trainers.policy import END, Policy, load_policy, save_policy, scratch_model
 from ..trainers.recipe import Recipe, ScratchModel, parse_recipe
 from ..trainers.run_folder import RunFolder, versions
+from .measuring import run_command
 
 RESULTS = Path(__file__).parent / "results"
 SHAPES = {
@@ -149,4 +150,4 @@ def _device(device: str) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

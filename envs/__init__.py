@@ -9,9 +9,10 @@ from .registration import environment_ids, make_env, register, register_all
 
 if TYPE_CHECKING:
     from .checks import CheckReport, check_env
-    from .env import ScriptedPolicy, ToolEnv, Truncator
-    from .episode import Action, Episode, FormatFault, Limits, ParsedAction, RewardResult, StopReason, Turn
+    from .env import ScriptedPolicy, ToolEnv
+    from .episode import Action, Episode, FormatFault, ParsedAction, RewardResult, StopReason, Turn
     from .formats.base import ActionFormat
+    from .limits import Limits, Truncator
     from .puzzles.base import PuzzleEnv
     from .puzzles.countdown import CountdownEnv
     from .puzzles.game24 import Game24Env
@@ -46,7 +47,7 @@ _HOMES = {
     "Game24Env": "puzzles.game24",
     "HanoiEnv": "puzzles.hanoi",
     "KnightsAndKnavesEnv": "puzzles.knights_and_knaves",
-    "Limits": "episode",
+    "Limits": "limits",
     "MastermindEnv": "puzzles.mastermind",
     "MinesweeperEnv": "puzzles.minesweeper",
     "ParsedAction": "episode",
@@ -68,7 +69,7 @@ _HOMES = {
     "TextSpace": "spaces",
     "ToolEnv": "env",
     "ToolVectorEnv": "vector",
-    "Truncator": "env",
+    "Truncator": "limits",
     "Turn": "episode",
     "World": "world",
     "ZebraEnv": "puzzles.zebra",

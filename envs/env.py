@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium.error import ResetNeeded
@@ -14,29 +14,21 @@ from ..tools.adapters import ToolLike, as_tool
 from ..tools.arguments import DEEPEST, nests_too_deeply
 from ..tools.base import FunctionSchema, Tool, ToolCall, ToolResult, ToolStatus
 from ..tools.errors import InputError
-from ..tools.output import MINIMUM_CAP, clean_text, keep_ends
+from ..tools.output import clean_text, keep_ends
 from ..tools.runtime import ToolRuntime
 from .choices import check_format, pick_format, pick_reward
-from .episode import Action, Episode, Limits, Message, ObservationCut, ParsedAction, RewardResult, StopReason, Turn
+from .episode import Action, Episode, Message, ParsedAction, RewardResult, StopReason, Turn
 from .episode import FormatFault as Fault
 from .formats.base import ActionFormat, Cut, whole
+from .limits import LimitsChoice, Truncator, pick_limits
 from .reward import RewardSpec
 from .spaces import TextSpace
 from .state import StatefulEnv
 from .task import Task, TaskSet
 
 Step = tuple[str, float, bool, bool, dict[str, Any]]
-LimitsChoice = Limits | Literal["published"] | None
-"""Bounds, those of the format's published system, or (None) those of them that need no tokenizer."""
 ScriptedPolicy = Callable[[Episode], str]
 """Writes the next action of an episode. It sees the task's answers: oracles and demonstrators, never a model."""
-
-
-class Truncator(Protocol):
-    """Shortens a text to a number of tokens; only the rollout has a tokenizer to make one."""
-
-    def __call__(self, text: str, max_tokens: int, keep: ObservationCut = "ends") -> str:
-        """The text, or a shortened form of at most `max_tokens` tokens: its ends, or its head alone."""
 
 
 class ToolEnv(StatefulEnv):
@@ -81,7 +73,7 @@ class ToolEnv(StatefulEnv):
         self.action_format = pick_format(action_format, "full")
         check_format(self.action_format, self.functions)
         self.reward_function = pick_reward(reward)
-        self.limits = _pick_limits(limits, self.action_format)
+        self.limits = pick_limits(limits, self.action_format.limits)
         self.render_mode = render_mode
         self.observation_space = TextSpace()
         self.action_space = TextSpace()
@@ -428,13 +420,3 @@ def _without_deep_arguments(call: ToolCall) -> ToolCall:
     if not nests_too_deeply(call.arguments):
         return call
     return replace(call, arguments={}, error=f"they are nested more than {DEEPEST} levels deep")
-
-
-def _pick_limits(limits: LimitsChoice, wire: ActionFormat) -> Limits:
-    if isinstance(limits, str) and limits != "published":
-        raise InputError(f"limits must be Limits, None or 'published', not {limits!r}")
-    picked = wire.limits.of_environment() if limits is None else wire.limits if limits == "published" else limits
-    cap = picked.max_observation_characters
-    if cap is not None and cap < MINIMUM_CAP:
-        raise InputError(f"limits.max_observation_characters is {cap}; give at least {MINIMUM_CAP}, or None")
-    return picked

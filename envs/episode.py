@@ -1,14 +1,13 @@
-"""What happened: actions, turns, limits, stop reasons and the record of one episode."""
+"""What happened: actions, turns, stop reasons and the record of one episode."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ..tools.base import ToolCall, ToolResult, ToolStatus
-from ..tools.errors import InputError
 from ..tools.records import quick_init
 from .task import Task
 
@@ -16,8 +15,6 @@ Message = dict[str, Any]
 """One OpenAI chat message: `role`, `content`, and further keys that a format needs."""
 
 FinishReason = Literal["stop", "eos", "length"]
-SurplusCalls = Literal["truncate", "answer", "ignore"]
-ObservationCut = Literal["ends", "head"]
 
 
 class Action(str):
@@ -86,71 +83,6 @@ class FormatFault(StrEnum):
     """Text followed the answer or the block of calls; it was cut."""
     MISPLACED = "misplaced"
     """Tags stand in an order that the format does not allow."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds of one episode; None means no bound.
-
-    The environment enforces turns, calls and characters. Tokens, context and wall time are seen by the rollout alone,
-    which ends the episode through `ToolEnv.truncate`.
-
-    Attributes:
-        max_turns: Actions per episode; the episode is truncated after this many without an ending. An action that its
-            format asks for the rest of (`ParsedAction.unfinished`) counts with that rest as one.
-        max_calls: Tool calls per episode.
-        surplus_calls: What a call beyond `max_calls` does: `truncate` ends the episode; `answer` lets it go on, and the
-            call does not run but is answered with a result of status `BUDGET`; with `ignore`, actions are read for
-            their answer alone once the calls are used up, and generation no longer stops for a call (ToRL).
-        last_turn_calls: Whether calls of the last turn within `max_turns` still run. Otherwise that turn is read for
-            its answer alone: Search-R1's final generation with the search switched off.
-        max_observation_characters: Cap on one observation.
-        max_observation_tokens: The same in tokens; needs a truncator, which the rollout injects.
-        observation_cut: What those caps keep: head and tail (`ends`), with a note of what is missing, or the `head`.
-        max_turn_tokens: Sampled tokens per action.
-        max_tokens: Tokens after the prompt (sampled and observed) per episode.
-        max_context: Length of the whole row, prompt included, in tokens.
-        wall_seconds: Wall-clock time per episode in seconds.
-
-    Raises:
-        InputError: If `surplus_calls` or `observation_cut` is none of its values, or a bound is negative.
-    """
-
-    max_turns: int | None = 8
-    max_calls: int | None = None
-    surplus_calls: SurplusCalls = "truncate"
-    last_turn_calls: bool = True
-    max_observation_characters: int | None = None
-    max_observation_tokens: int | None = None
-    observation_cut: ObservationCut = "ends"
-    max_turn_tokens: int | None = None
-    max_tokens: int | None = None
-    max_context: int | None = None
-    wall_seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, kind in (("surplus_calls", SurplusCalls), ("observation_cut", ObservationCut)):
-            if getattr(self, name) not in get_args(kind):
-                choices = " or ".join(map(repr, get_args(kind)))
-                raise InputError(f"limits.{name} must be {choices}, not {getattr(self, name)!r}")
-        for name in ("max_turns", "max_calls", "max_turn_tokens", "max_tokens", "max_context", "wall_seconds"):
-            value, least = getattr(self, name), 0 if name in ("max_calls", "wall_seconds") else 1
-            if value is not None and not (isinstance(value, int | float) and value >= least):
-                raise InputError(f"limits.{name} must be None or at least {least}, not {value!r}")
-
-    def of_environment(self) -> Limits:
-        """The bounds that an environment can keep by itself, without a tokenizer, and at most eight turns if unbounded.
-
-        That is how a published system's limits apply where nobody asked for all of them.
-        """
-        return Limits(
-            max_turns=8 if self.max_turns is None else self.max_turns,
-            max_calls=self.max_calls,
-            surplus_calls=self.surplus_calls,
-            last_turn_calls=self.last_turn_calls,
-            max_observation_characters=self.max_observation_characters,
-            observation_cut=self.observation_cut,
-        )
 
 
 @quick_init

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ..tools.base import ToolCall
 from ..tools.errors import InputError
 from .choices import pick_format
-from .env import LimitsChoice, ScriptedPolicy, ToolEnv
+from .env import ScriptedPolicy, ToolEnv
 from .episode import Episode
 from .formats.base import ActionFormat, PromptStyle
+from .limits import LimitsChoice
 from .program_problems import make_program
 from .reward import RewardSpec
 from .sources import TaskSource, load_tasks, split_seed

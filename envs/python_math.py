@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..tools.base import ToolCall, ToolStatus
 from .choices import commonest_share, pick_format
-from .env import LimitsChoice, ScriptedPolicy, ToolEnv
+from .env import ScriptedPolicy, ToolEnv
 from .episode import Episode
 from .formats.base import ActionFormat, PromptStyle
+from .limits import LimitsChoice
 from .math_problems import make_problem
 from .reward import RewardSpec
 from .sources import TaskSource, load_tasks, split_seed
@@ -112,11 +113,15 @@ class PythonMathEnv(ToolEnv):
 
     def oracle_gap(self, task: Task) -> str:
         """A last annotated value that is not the answer."""
+        from .rewards import math_equal
+
         annotated = ANNOTATION.findall(str(task.metadata.get("solution", "")))
         if not annotated:
             return ""
         expression, value = annotated[-1]
-        return f"ends on {expression}={value}, not {task.answers[0]}"
+        if math_equal(value, task.answers[0]):
+            return ""
+        return f"the solution's last calculation is not the answer: {expression}={value}, not {task.answers[0]}"
 
     def _solve(self, episode: Episode) -> str:
         turn = len(episode.turns) + 1

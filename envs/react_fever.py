@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..tools.errors import InputError
 from .choices import commonest_share, pick_format
 from .claims import NOT_ENOUGH_INFO, WorldClaims, claim_answer, pages_of_claims
-from .env import LimitsChoice, ScriptedPolicy, ToolEnv
+from .env import ScriptedPolicy, ToolEnv
 from .formats.base import ActionFormat, PromptStyle
+from .limits import LimitsChoice
 from .react_pages import empty_pages, make_pages
 from .react_paper import FEVER_ROWS, POSITION, Subset, choose_subset
 from .react_policies import ChainPolicy, PagePolicy, chain_or_pages

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .choices import commonest_share, pick_format
-from .env import LimitsChoice, ScriptedPolicy, ToolEnv
-from .episode import Limits
+from .env import ScriptedPolicy, ToolEnv
 from .formats.base import ActionFormat, PromptStyle
+from .limits import Limits, LimitsChoice
 from .react_pages import empty_pages, make_pages, pages_of_world
 from .react_paper import HOTPOTQA_ROWS, POSITION, Subset, choose_subset
 from .react_policies import ChainPolicy, PagePolicy, chain_or_pages

@@ -12,9 +12,9 @@ from ..tools.adapters import ToolLike
 from ..tools.errors import InputError
 from ..tools.sandbox.layers import Isolation, check_isolation
 from ..tools.sandbox.report import require
-from .env import LimitsChoice
 from .episode import Episode
 from .formats.base import ActionFormat, PromptStyle
+from .limits import LimitsChoice
 from .puzzles.base import Judgement, PuzzleEnv
 from .reasoning_gym_scores import credit, solutions
 from .reasoning_gym_sets import RUNS_PROGRAMS, Entry, Source, item, levels, source

@@ -13,8 +13,9 @@ import numpy as np
 from ..tools.base import ToolCall
 from ..tools.errors import InputError
 from .choices import commonest_share, pick_format
-from .env import LimitsChoice, ScriptedPolicy, ToolEnv
+from .env import ScriptedPolicy, ToolEnv
 from .formats.base import ActionFormat, PromptStyle
+from .limits import LimitsChoice
 from .reward import RewardSpec
 from .search_policies import RowPolicy, WorldPolicy
 from .sources import TaskSource, load_tasks

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..envs.episode import Limits, StopReason
+from ..envs.episode import StopReason
+from ..envs.limits import Limits
 from ..tools.cassettes import Mode
 from ..tools.errors import InputError
 from ..tools.policy import ToolPolicy, changed_policy

@@ -14,7 +14,7 @@ from ..agents.encoding import Codec
 from ..agents.engines.base import Generation, GenerationRequest, InferenceEngine, SamplingParams
 from ..agents.evaluation import EvaluationResult, evaluate
 from ..envs.env import ToolEnv
-from ..envs.episode import Limits
+from ..envs.limits import Limits
 from ..envs.registration import make_env
 from ..tools.cassettes import Cassette
 from ..tools.errors import InputError

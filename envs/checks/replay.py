@@ -14,7 +14,7 @@ import gymnasium as gym
 
 from ...tools.errors import InputError
 from ..env import ToolEnv
-from ..episode import Limits
+from ..limits import Limits
 from .play import transcript
 
 CANNOT_IMPORT = 3

@@ -11,8 +11,8 @@ from typing import Any
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult, ToolStatus
 from ..env import ToolEnv
-from ..episode import Limits
 from ..formats import action_format
+from ..limits import Limits
 from .base import CheckFailed, CheckSkipped, Subject, check, expect, shown
 from .play import Moment, answer_text, call_text, has_oracle, is_program, moments, oracle_or_silence, text_arguments
 

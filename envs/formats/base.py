@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
 from ...tools.errors import InputError
-from ..episode import Action, FormatFault, Limits, Message, ParsedAction
+from ..episode import Action, FormatFault, Message, ParsedAction
+from ..limits import Limits
 from ..task import Task
 
 PromptStyle = Literal["full", "question"]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
-from ..episode import Action, FormatFault, Limits, Message, ParsedAction
+from ..episode import Action, FormatFault, Message, ParsedAction
+from ..limits import Limits
 from ..task import Task
 from .base import Cut, whole
 from .common import passages_of

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
 from ...tools.output import clean_text
-from ..episode import Action, FormatFault, Limits, Message, ParsedAction
+from ..episode import Action, FormatFault, Message, ParsedAction
+from ..limits import Limits
 from ..task import Task
 from .base import Cut, whole
 from .common import PromptedFormat, string_argument

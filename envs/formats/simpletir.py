@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import ClassVar, Literal, NamedTuple
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
-from ..episode import Action, FormatFault, Limits, Message, ParsedAction
+from ..episode import Action, FormatFault, Message, ParsedAction
+from ..limits import Limits
 from ..task import Task
 from .base import Cut, whole
 from .programs import ProgramFormat, boxed_in, fenced, keep_halves, printed_and_report

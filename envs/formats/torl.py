@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult, ToolStatus
-from ..episode import Action, FormatFault, Limits, Message, ParsedAction
+from ..episode import Action, FormatFault, Message, ParsedAction
+from ..limits import Limits
 from ..task import Task
 from .base import Cut, whole
 from .programs import FENCE, ProgramFormat, fenced, keep_halves, last_line, printed_and_report

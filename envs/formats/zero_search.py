@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from ...tools.base import ToolResult
-from ..episode import Limits
+from ..limits import Limits
 from .common import passages_of
 from .search_r1 import SearchR1Format
 

@@ -13,9 +13,10 @@ from ...tools.base import Tool, ToolCall
 from ...tools.errors import InputError
 from ...tools.recorded_tools import RecordedTool
 from ..choices import pick_format
-from ..env import LimitsChoice, ScriptedPolicy, ToolEnv
-from ..episode import Episode, Limits, RewardResult
+from ..env import ScriptedPolicy, ToolEnv
+from ..episode import Episode, RewardResult
 from ..formats.base import ActionFormat, PromptStyle
+from ..limits import Limits, LimitsChoice
 from ..reward import RewardFunction, RewardSpec
 from ..sources import TaskSource, load_tasks
 from ..task import Task, TaskSet

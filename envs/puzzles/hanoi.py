@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...tools.base import ToolCall, ToolResult
-from ..episode import Episode, Limits
+from ..episode import Episode
+from ..limits import Limits
 from ..task import Task
 from .base import MOST_UNSOLVED, PuzzleEnv, level
 from .board import LONGEST_MOVE, BoardTool, State, illegal, seen

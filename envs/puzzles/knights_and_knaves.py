@@ -14,9 +14,10 @@ from typing import Any, Literal, get_args
 from ...tools.adapters import ToolLike
 from ...tools.errors import InputError
 from ..choices import pick_format
-from ..env import LimitsChoice, ScriptedPolicy
+from ..env import ScriptedPolicy
 from ..episode import Episode
 from ..formats.base import ActionFormat, PromptStyle
+from ..limits import LimitsChoice
 from ..reward import RewardSpec
 from ..sources import TaskSource
 from ..task import Task, TaskSet

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...tools.base import ToolCall, ToolResult
-from ..episode import Episode, Limits
+from ..episode import Episode
+from ..limits import Limits
 from ..task import Task
 from .base import MOST_UNSOLVED, PuzzleEnv, level
 from .board import BoardTool, State, illegal, seen

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from ...tools.base import ToolCall, ToolResult
-from ..episode import Episode, Limits
+from ..episode import Episode
+from ..limits import Limits
 from ..task import Task
 from .base import MOST_UNSOLVED, PuzzleEnv, level
 from .board import BoardTool, State, illegal, seen

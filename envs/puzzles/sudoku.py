@@ -10,9 +10,9 @@ from typing import Any
 from ...tools.adapters import ToolLike
 from ...tools.base import ToolCall
 from ...tools.errors import InputError
-from ..env import LimitsChoice
 from ..episode import Episode
 from ..formats.base import ActionFormat, PromptStyle
+from ..limits import LimitsChoice
 from ..reward import RewardSpec
 from ..sources import TaskSource
 from ..task import Task

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 
 from ...tools.adapters import ToolLike
 from ...tools.errors import InputError
-from ..env import LimitsChoice
 from ..formats.base import ActionFormat, PromptStyle
+from ..limits import LimitsChoice
 from ..reward import RewardSpec
 from ..sources import TaskSource
 from ..task import Task

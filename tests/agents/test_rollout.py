@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from toolgym.agents import EpisodeRequest, Generation, Role, SamplingParams, rollout
-from toolgym.envs.episode import Limits, StopReason
+from toolgym.envs.episode import StopReason
+from toolgym.envs.limits import Limits
 from toolgym.tools.errors import InputError, ToolUnavailable
 
 QUESTIONS = tuple(f"Question {i}?" for i in range(6))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from toolgym.envs.env import ToolEnv
-from toolgym.envs.episode import Limits
+from toolgym.envs.limits import Limits
 from toolgym.envs.task import Task, TaskSet
 from toolgym.tools import (
     InputError,

@@ -6,8 +6,9 @@ import uuid
 
 import toolgym
 from toolgym.envs.env import ToolEnv
-from toolgym.envs.episode import Limits, ParsedAction, RewardResult, StopReason
+from toolgym.envs.episode import ParsedAction, RewardResult, StopReason
 from toolgym.envs.formats.base import ActionFormat
+from toolgym.envs.limits import Limits
 from toolgym.envs.reward import RewardFunction
 from toolgym.envs.search_qa import SearchQAEnv
 from toolgym.envs.task import Task, TaskSet

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from toolgym.envs.episode import Action, Limits, StopReason
+from toolgym.envs.episode import Action, StopReason
 from toolgym.envs.formats import action_format
+from toolgym.envs.limits import Limits
 from toolgym.envs.python_math import PythonMathEnv
 from toolgym.tools.base import ToolCall, ToolResult, ToolStatus
 
