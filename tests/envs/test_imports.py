@@ -11,7 +11,7 @@ HEAVY = {"torch", "transformers", "pydantic", "httpx", "rich", "typer", "bm25s",
 
 
 def told(program: str) -> list[str]:
-    program = f"import sys, time\nsys.path.insert(0, {str(SOURCE)!r})\nimport gymnasium\n{program}"
+    program = f"import sys\nsys.path.insert(0, {str(SOURCE)!r})\nimport gymnasium\n{program}"
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
     return done.stdout.split()
 
@@ -27,9 +27,3 @@ def test_toolgym_and_its_environments_load_nothing_beyond_gymnasium() -> None:
 def test_making_an_environment_loads_no_learning_side() -> None:
     loaded = told("import toolgym\ntoolgym.make_env('toolgym/KnightsAndKnaves-v0').reset(seed=0)\nprint(*sys.modules)")
     assert not {"torch", "transformers", "pydantic", "httpx", "rich", "bm25s", "sympy", "reasoning_gym"} & set(loaded)
-
-
-def test_it_takes_a_fraction_of_the_seconds_that_gymnasium_takes() -> None:
-    """The goal is 0.15 s over Gymnasium; the least of several processes is about 0.006 s."""
-    program = "start = time.perf_counter()\nimport toolgym.envs\nprint(time.perf_counter() - start)"
-    assert min(float(told(program)[0]) for _ in range(5)) < 0.15
