@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ANNOTATION = re.compile(r"<<([^<>=]+)=([^<>]*)>>")
 FINAL = re.compile(r"####\s*(.+?)\s*$")
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
-WHOLE = re.compile(r"^(-?[0-9]+)\.0$")
+_DECIMALS = 9
 
 
 class PythonMathEnv(ToolEnv):
@@ -131,7 +131,7 @@ class PythonMathEnv(ToolEnv):
             return self.action_format.write_call("I calculate step by step.", call, turn)
         if not code:
             return self.action_format.write_answer("I know this one.", episode.task.answers[0], turn)
-        printed = WHOLE.sub(r"\1", _last_printed(episode))  # 12/2 prints 6.0, which data sets write as 6
+        printed = _rounded(_last_printed(episode))
         if not printed:
             return self.action_format.write_answer("I have nothing calculated to go by.", "unknown", turn)
         return self.action_format.write_answer(f"The last result is {printed}.", printed, turn)
@@ -166,3 +166,12 @@ def _last_printed(episode: Episode) -> str:
         return ""
     lines = episode.turns[-1].results[-1].output.split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _rounded(printed: str) -> str:
+    """A number as a person reads it off: 6 where Python prints 6.0, and 11 for 11.000000000000002."""
+    try:
+        value = round(float(printed), _DECIMALS)
+    except ValueError:
+        return printed
+    return printed if "." not in printed else repr(value).removesuffix(".0")

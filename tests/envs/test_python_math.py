@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from toolgym.envs import PythonMathEnv
+from toolgym.envs import PythonMathEnv, Task, TaskSet
 from toolgym.envs.math_problems import make_problem
 from toolgym.envs.python_math import ANNOTATION, generated_problems, python_expression, solution_code
 from toolgym.tools import InputError
@@ -133,3 +133,22 @@ def test_without_math_verify_the_environment_says_so_before_it_is_played(monkeyp
     monkeypatch.setitem(sys.modules, "math_verify", None)
     with pytest.raises(InputError, match=r"pip install 'toolgym\[math\]'"):
         PythonMathEnv(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer"),
+    [
+        ("<<2.4+9.2+6.5=18.10>> <<18.10-7.10=11>>", "11"),  # Python prints 11.000000000000002
+        ("<<12/2=6>>", "6"),  # 6.0
+        ("<<1/8=0.125>>", "0.125"),
+        ("<<10**20=1>>", "100000000000000000000"),
+    ],
+)
+def test_the_oracle_reads_a_number_off_as_a_person_does(solution: str, answer: str) -> None:
+    task = Task("one", "How much?", (answer,), {"solution": solution})
+    env = PythonMathEnv(TaskSet([task]), isolation="process")
+    env.reset(seed=0)
+    act = env.oracle()
+    env.step(act(env.episode))
+    info = env.step(act(env.episode))[4]
+    assert (info["answer"], info["score"]) == (answer, 1.0)
