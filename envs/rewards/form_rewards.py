@@ -20,11 +20,11 @@ from . import r1 as r1_text
 from . import r1_searcher as r1_searcher_text
 from . import recall as recall_text
 from . import research as research_text
-from . import search_f1, search_r1, text
+from . import scanning, search_f1, search_r1, text
 from .episodes import answer_terms, math_terms, quoted, response_of, written_by_agent
 
 ResearchPrompt = Literal["base", "chat"]
-_HEADERS: dict[ResearchPrompt, str] = {"base": "Assistant:", "chat": "<|im_start|>assistant\n"}
+_HEADERS: dict[ResearchPrompt, str] = {"base": "Assistant:", "chat": scanning.CHAT_HEADER}
 
 
 def research(*, variant: research_text.Variant = "code", prompt: ResearchPrompt = "base") -> RewardFunction:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 
 from .research import FORM_REWARD
-from .scanning import blocks, hendrycks_box, paired, spans
+from .scanning import CHAT_HEADER, blocks, hendrycks_box, paired, spans
 from .text import as_answers, f1_score
 
-_HEADER, _END = "<|im_start|>assistant\n", "<|im_end|>"
+_END = "<|im_end|>"
 
 
 def recall_reward(turns: Sequence[str], answers: str | Sequence[str], *, finished: bool = True) -> float:
@@ -64,4 +64,4 @@ def _is_json(text: str) -> bool:
 
 def chat_turns(text: str) -> list[str]:
     """The assistant's messages of a text in ChatML, stripped; one that is never closed ends the list."""
-    return [text[start:end].strip() for start, end in spans(text, _HEADER, _END)]
+    return [text[start:end].strip() for start, end in spans(text, CHAT_HEADER, _END)]

@@ -38,7 +38,8 @@ def research_reward(
         eos: The end-of-turn token, where the response still holds it: a response that does not end with it is not
             finished.
         header: What ends the prompt: `Assistant:`, or `<|im_start|>assistant` and a line break for chat models. The
-            code cuts a response that holds it there, so that what repeats it never ends with an end-of-turn token.
+            code cuts a response that holds it there, so that what repeats it never ends with an end-of-turn token. It
+            looks for the chat header first: a response that holds that one begins after it.
 
     Raises:
         InputError: For an unknown variant or no answers.

@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+CHAT_HEADER = "<|im_start|>assistant\n"
+"""What ends the prompt of a chat model in ChatML."""
+
 _BRACE = re.compile(r"[{}]")
 
 
@@ -78,7 +81,10 @@ def ended(response: str, finished: bool, eos: str | None, header: str = "") -> t
         finished: Whether the model ended its turn itself, where there is no `eos` to tell.
         eos: The end-of-turn token, if the response still holds it.
         header: Where a response repeats what ends the prompt, it is cut; without an `eos` at the cut it is not ended.
+            Where it holds the chat header under another, it begins after that.
     """
+    if header and CHAT_HEADER in response and header != CHAT_HEADER:
+        response, header = response.partition(CHAT_HEADER)[2], CHAT_HEADER
     if header and header in response:
         response, finished = response.partition(header)[0], False
     return (response, finished) if eos is None else (response.removesuffix(eos), response.endswith(eos))

@@ -77,6 +77,16 @@ def test_research_cuts_at_a_repeated_header() -> None:
     assert research_reward(f"{box('Alan Turing')}{EOS}Assistant:", GOLD, eos=EOS) == 1
 
 
+def test_research_looks_for_the_chat_header_first() -> None:
+    # The whole text is split at "<|im_start|>assistant\n" where it holds one, else at "Assistant:"; part 1 counts.
+    chat = "<|im_start|>assistant\n"
+    assert research_reward(f" <think> a </think> {chat}{RIGHT}", GOLD) == 0  # no thought is left
+    assert research_reward(f" <think> a {chat} Assistant: {box('Alan Turing')}", GOLD) == 1
+    assert research_reward(f"<answer> {chat}{box('Alan Turing')}{EOS}{chat}", GOLD, eos=EOS) == 1
+    assert research_reward(f"<answer> {chat}{box('Alan Turing')}{chat}{EOS}", GOLD, eos=EOS) == 0
+    assert autotir_reward(f"<code>{chat}{box('Alan Turing')}", GOLD, tool="general") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "content"),
     [
