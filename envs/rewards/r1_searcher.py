@@ -21,6 +21,12 @@ MAX_ANSWER_WORDS = 10
 EOS: dict[Model, str] = {"qwen_zero": "<|endoftext|>", "llama": "<|eot_id|>"}
 """End-of-turn tokens of the two base models; the reward servers end every text with it before they read it."""
 
+PROMPT_END: dict[Model, str] = {
+    "qwen_zero": "\nAssistant: <think>",
+    "llama": "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n<think>",
+}
+"""What ends the prompts; the servers read what follows the last of them."""
+
 _DOCUMENTS, _DOCUMENTS_END = "<|begin_of_documents|>", "<|end_of_documents|>"
 _MARKS = (
     f"{_DOCUMENTS}\n",
@@ -53,8 +59,8 @@ def r1_searcher_reward(
     Stage 2. F1 (`r1_searcher` rules; 0 without both answer tags), less 2 (Llama: 1) for any fault of `stage_2_format`.
     The paper's is Qwen's. No retrieval at all is no fault.
 
-    The answer is what follows the last `<answer>` up to `</answer>`, or else up to the end of the text. One departure:
-    the official server reads what follows the last repetition of the prompt's end; here the whole response counts.
+    The answer is what follows the last `<answer>` up to `</answer>`, or else up to the end of the text. With `code`, a
+    response that repeats the prompt's end (`PROMPT_END`) counts from there on.
 
     Args:
         response: All that follows the prompt and its `<think>`, documents included.
@@ -74,6 +80,8 @@ def r1_searcher_reward(
     one_of("model", model, Model)
     end = EOS[model] if eos is None else eos
     text = _ended_once(response, end)
+    if variant == "code":
+        text = text.rpartition(PROMPT_END[model])[2]
     golds = as_answers(answers)
     if stage == 2:
         answered = "<answer>" in text and "</answer>" in text

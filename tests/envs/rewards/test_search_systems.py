@@ -157,6 +157,16 @@ def test_r1_searcher_knows_yes_and_takes_the_best_answer() -> None:
     assert r1_searcher_reward(DIRECT + BOB, ["Alan", "Bob"]) == 1
 
 
+def test_r1_searcher_reads_what_follows_the_last_end_of_a_prompt() -> None:
+    again = f"<answer> Bob \nAssistant: <think>{DIRECT}{TURING}"
+    assert r1_searcher_reward(again, "Alan Turing") == 1
+    assert r1_searcher_reward(again, "Alan Turing", variant="paper") == -1
+    assert r1_searcher_reward(again, "Alan Turing", model="llama") == 0  # Llama's prompt ends otherwise: one <think>
+    again = f"{FOUND}{TURING}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n<think>{DIRECT}{BOB}"
+    assert r1_searcher_reward(again, "Alan Turing", model="llama") == 0
+    assert r1_searcher_reward(again, "Alan Turing", stage=1) == -0.5
+
+
 def test_r1_searcher_has_no_code_for_stage_1_of_qwen() -> None:
     with pytest.raises(InputError, match="published code for model 'llama' alone; use variant='paper'"):
         r1_searcher_reward("", "x", stage=1, model="qwen_zero")
