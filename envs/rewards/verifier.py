@@ -7,6 +7,7 @@ import keyword
 import os
 import re
 import threading
+import unicodedata
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
@@ -26,8 +27,9 @@ _PATIENCE = 120.0
 _MEMORY = 2 << 30
 _CACHED = 4096
 
-_FORMULA = re.compile(r"[A-Za-z0-9\s.,+*/()!=<>^%-]*")
-_ATTRIBUTE = re.compile(r"\.\s*[A-Za-z]")
+_FORMULA = re.compile(r"[\w\s.,+*/()!=<>^%-]*")
+_UNSAFE = re.compile(r"\.\s*[^\W\d]|__")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _BUILTINS = frozenset(dir(builtins)) - {"abs", "max", "min", "pow", "round", "sum"} | frozenset(keyword.kwlist)
 
 _PRELUDE = """
@@ -144,10 +146,13 @@ class MathVerifier:
 
 
 def _is_formula(expression: str) -> bool:
-    """Whether a text has nothing by which Python could do more than calculate: no attribute, text, item or builtin."""
-    if not _FORMULA.fullmatch(expression) or _ATTRIBUTE.search(expression):
+    """Whether a text has nothing by which Python could do more than calculate: no attribute, text, item or builtin.
+
+    Letters of every alphabet and underscores may stand in names ("θ", "x_1").
+    """
+    if not _FORMULA.fullmatch(expression) or _UNSAFE.search(expression):
         return False
-    return not any(name in _BUILTINS for name in re.findall("[A-Za-z]+", expression))
+    return not any(unicodedata.normalize("NFKC", letters) in _BUILTINS for letters in _LETTERS.findall(expression))
 
 
 _SHARED = MathVerifier()

@@ -165,7 +165,11 @@ def test_differences_that_vanish(expression: str, zero: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["len('')", "eval('0')", "[0][0]", "(0).real", "(lambda: 0)()", "int(0)", "0 if 1 else 1"]
+    "text",
+    [
+        *("len('')", "eval('0')", "[0][0]", "(0).real", "(lambda: 0)()", "int(0)", "0 if 1 else 1"),
+        *("ｉｎｔ(0)", "(0).ｒｅａｌ", "(0).__abs__()", "__debug__-1"),  # Python reads wide letters as plain ones
+    ],
 )
 def test_what_is_more_than_a_formula_is_not_executed(text: str) -> None:
     pytest.importorskip("math_verify")

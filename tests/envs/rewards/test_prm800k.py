@@ -132,6 +132,10 @@ def test_verdicts_that_need_no_sympy(
         ("1\\frac{1}{2}", "1.5", True),
         ("x+y+z", "z+y+x", False),  # three letters: no verdict but that of the texts
         ("2pi", "\\pi+\\pi", True),
+        ("\\theta\\cdot 2", "2\\theta", True),  # sympy's names may have letters of every alphabet
+        ("\\alpha+\\beta", "\\beta+\\alpha", True),
+        ("2+x_{1}", "x_1+2", True),
+        ("x_2+2", "x_1+2", False),
         ("7", "x", False),
         ("9^9^9", "x", False),
     ],
