@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .text import exact_match, f1_score, normalize_answer
 
-Fact = tuple[str, int]
-"""Title of a paragraph and position of a sentence in it."""
+Fact = Sequence[str | int]
+"""Title of a paragraph and position of a sentence in it: a tuple, or a list as in the official files."""
 
 
 class MatchScore(NamedTuple):
@@ -29,7 +29,7 @@ def supporting_facts_score(prediction: Iterable[Fact], gold: Iterable[Fact]) -> 
         prediction: The facts that were named.
         gold: The supporting facts.
     """
-    given, wanted = set(prediction), set(gold)
+    given, wanted = set(map(tuple, prediction)), set(map(tuple, gold))
     same = len(given & wanted)
     precision = same / len(given) if given else 0.0
     recall = same / len(wanted) if wanted else 0.0

@@ -172,6 +172,8 @@ A, B, C = ("T", 0), ("T", 1), ("U", 0)
 )
 def test_supporting_facts(prediction: list[tuple[str, int]], gold: list[tuple[str, int]], score: tuple[float]) -> None:
     assert supporting_facts_score(prediction, gold) == pytest.approx(score)
+    as_in_json = [[title, position] for title, position in prediction]
+    assert supporting_facts_score(as_in_json, gold) == pytest.approx(score)
 
 
 def test_joint_score() -> None:
