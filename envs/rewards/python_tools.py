@@ -146,7 +146,8 @@ def simple_tir_answer(response: str) -> str:
     What follows an end-of-turn mark is cut. Then, whatever comes first in this list: what stands between "final answer
     is $" and "$. I hope"; the braces after the last "boxed" (without braces, up to a dollar sign); what follows the
     last "he answer is", or "final answer is", or the first "答案是" up to an empty line; the last number. Line breaks,
-    a colon before it and a full stop after it go. Source: `qwen_math_eval_toolkit/parser.py`.
+    a colon before it and a full stop after it go. Source: `qwen_math_eval_toolkit/parser.py`, whose last step is left
+    out: it takes units away, of one letter too, and makes "-2" of "t-2".
     """
     for word in _STOP_WORDS:
         head, cut, _ = response.partition(word)
