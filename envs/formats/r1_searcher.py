@@ -31,7 +31,8 @@ class R1SearcherFormat(SingleFunctionFormat):
     The framework writes the opening `<think>`. Generation stops at the end of a query, and at nothing else; a turn that
     ends there is a search for what follows the last beginning of a query, without double quotes and with single spaces.
     An empty query, an end without a beginning, and the ninth query end the episode. The answer is what follows the last
-    `<answer>`, up to `</answer>`.
+    `<answer>`, up to `</answer>`. Documents are written as the lines of the corpus of the training (abstracts of
+    Wikipedia pages), `Title: TITLE Text:  TEXT`.
 
     The published evaluation differs from this, its training: it stops at `</answer>` too, deletes single quotes and
     `...` from queries as well, and allows nine searches, of five documents each. The training also strips whitespace
@@ -104,8 +105,9 @@ def _answer(text: str) -> tuple[str | None, int]:
 
 
 def _documents(result: ToolResult) -> list[str]:
-    """The documents of a result, each on one line: title and text, three spaces apart as in the published corpus."""
+    """The documents of a result, each on one line; a passage without a title is its text."""
     passages = passages_of(result)
     if passages:
-        return [f"{title}   {text}".replace("\n", " ").strip() for title, text in passages]
+        titled = ((f"Title: {title} Text:  " if title else "", text) for title, text in passages)
+        return [f"{opening}{text}".replace("\n", " ").strip() for opening, text in titled]
     return [] if result.ok and "passages" in result.metadata else [result.output]

@@ -191,7 +191,11 @@ def test_r1_searcher_numbers_documents_of_one_line() -> None:
     def documents(text: str) -> str:
         return f"\n\n<|begin_of_documents|>\n{text}<|end_of_documents|>\n\n"
 
-    assert render("r1_searcher", FOUND) == documents("(1)Ulm   Ulm is a city. It is old.\n(2)1984   A novel.\n")
+    lines = "(1)Title: Ulm Text:  Ulm is a city. It is old.\n(2)Title: 1984 Text:  A novel.\n"
+    assert render("r1_searcher", FOUND) == documents(lines)
+    # A line of the other corpus, which has no such words, is shown as it came.
+    untitled = ToolResult(ToolStatus.OK, "", metadata={"passages": [{"id": "7", "title": "", "text": "Ulm   A city."}]})
+    assert render("r1_searcher", untitled) == documents("(1)Ulm   A city.\n")
     assert render("r1_searcher", NOTHING) == documents("None")
     assert render("r1_searcher", PLAIN) == documents("(1)42\n")
     assert render("r1_searcher", FAILED) == documents("(1)Timed out.\n")
