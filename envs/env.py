@@ -345,11 +345,7 @@ class ToolEnv(StatefulEnv):
         if last:
             return self._finish(StopReason.MAX_TURNS)
         episode.messages.extend(messages)
-        # What the agent has already written of the observation's opening (a stop string such as ReAct's) stands in
-        # its row, and is not repeated.
-        if parsed.surplus and observation.startswith(parsed.surplus):
-            observation = observation[len(parsed.surplus) :]
-        return observation, 0.0, False, False, _info(episode, turn, messages)
+        return turn.told if parsed.surplus else observation, 0.0, False, False, _info(episode, turn, messages)
 
     def _run(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
         assert self._runtime is not None

@@ -128,6 +128,21 @@ class Turn:
     results: tuple[ToolResult, ...] = ()
     observation: str = ""
 
+    @property
+    def told(self) -> str:
+        """What is new to the agent in the observation.
+
+        What it has already written of the opening (a stop string such as ReAct's) stands in its row, and is not
+        repeated; nor are line breaks with which both the surplus ends and the observation begins.
+        """
+        observation, said = self.observation, self.parsed.surplus.lstrip()
+        blank = observation[: len(observation) - len(observation.lstrip())]
+        for length in range(len(blank), -1, -1):
+            opening = blank[:length] + said
+            if self.parsed.surplus.endswith(opening) and observation.startswith(opening):
+                return observation[len(opening) :]
+        return observation
+
 
 @dataclass
 class Episode:

@@ -121,9 +121,7 @@ def _prompt_fault(env: ToolEnv, moment: Moment) -> str | None:
 
 def _observation_fault(env: ToolEnv, moment: Moment) -> str | None:
     episode, turn, messages = env.episode, env.episode.turns[-1], moment.info.get("messages")
-    # What the agent wrote of the observation's opening itself is not said again.
-    told = turn.observation.removeprefix(turn.parsed.surplus)
-    if moment.observation != told:
+    if moment.observation != turn.told:
         return f"the observation is {shown(moment.observation)}, the record has {shown(turn.observation)}"
     if not messages or episode.messages[-len(messages) :] != messages:
         return f"info has the messages {shown(messages)}, the record ends with {shown(episode.messages[-1:])}"

@@ -37,8 +37,10 @@ class CodeFormat(ProgramFormat):
     `<answer>` block.
 
     Output comes back without surrounding whitespace and shortened to its first and last 200 characters; of an error,
-    the last line. The sequence is bounded to 16,384 tokens, calls are not; environments without a tokenizer allow eight
-    turns.
+    the last line. (The published executor means to show the value of a last expression where nothing is printed, and
+    fails with a `TypeError` there; here that value is shown, or nothing.)
+
+    The sequence is bounded to 16,384 tokens, calls are not; environments without a tokenizer allow eight turns.
     """
 
     name: ClassVar[str] = "code"

@@ -62,6 +62,7 @@ class SimpleTirFormat(ProgramFormat):
 
     Output and errors come back as plain text, not as a message; an error as its last line, and in place of the output.
     Both are shortened to their first and last 256 characters. A program that prints nothing is answered by nothing.
+    (The published rollout ends the observation before the last turn with one line break more.)
 
     The published rollout samples whole responses and drops what follows the program, and whitespace around what
     precedes it. The laws let nothing be dropped that was sampled, so generation stops after a closing fence. A bare

@@ -222,6 +222,28 @@ def test_an_episode_with_a_second_call_of_the_model() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("", "\nObservation 1: "),
+        ("  ", "\nObservation 1: "),
+        (STOP, " 1: "),
+        (f"  {STOP}", " 1: "),
+        (f"\n{STOP}", " 1: "),
+        (f"{STOP} 1:", " "),
+        ("\n", "Observation 1: "),
+        (" \n", "Observation 1: "),
+        ("\n\n", "Observation 1: "),
+        (f"{STOP} 1: x", "\nObservation 1: "),  # forged: nothing of it is taken for the environment's
+    ],
+)
+def test_what_the_agent_wrote_of_an_observation_is_not_told_again(end: str, told: str) -> None:
+    env = Tiny()
+    env.reset(seed=0)
+    assert env.step(f" I think.\nAction 1: Search[Ulm]{end}")[0] == f"{told}Ulm is a city.\nThought 2:"
+    assert env.episode.turns[0].observation == "\nObservation 1: Ulm is a city.\nThought 2:"
+
+
 def test_seven_turns_and_no_more() -> None:
     env = ReActQAEnv(size=1)
     env.reset(seed=0)
