@@ -37,7 +37,8 @@ class ResearchFormat(SingleFunctionFormat):
     `\boxed{}` of its first `<answer>` block, empty if there is no box, as the published evaluation reads it.
 
     The system bounds the tokens of the whole response alone; environments without a tokenizer allow eight turns.
-    Observations are the passages as FlashRAG writes them, the quoted title on a line of its own.
+    Observations are the passages as FlashRAG writes them, the quoted title on a line of its own. A search that finds
+    nothing says so: the published index always finds something, and its rollout would show an empty block.
     """
 
     name: ClassVar[str] = "research"

@@ -35,7 +35,8 @@ class SearchR1Format(SingleFunctionFormat):
     `</answer>`; what is left acts with the search or answer block that opens first among those that close. Whole texts
     are read so here. Generation stops at either mark, so that nothing is sampled to be thrown away; the one difference
     is that a text cannot go on to a search after an `</answer>`. An action with neither block is answered by a text and
-    costs a turn. After four turns a last one is generated without search.
+    costs a turn. After four turns a last one is generated without search. A search that finds nothing says so: the
+    published index always finds something, and its rollout would show an empty block.
 
     Departures that the laws ask for: a row that has grown to 4096 tokens ends the episode, where the published rollout
     drops tokens from the left of the prompt; and a long observation is cut to 500 tokens within its marks, where the

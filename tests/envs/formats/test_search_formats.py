@@ -86,6 +86,7 @@ def test_research_renders_passages_as_flashrag_writes_them() -> None:
     assert render("research", FOUND) == f" <result>\n{documents}\n</result>"
     assert render("research", PLAIN) == " <result>\n42\n</result>"
     assert render("research", FAILED) == " <result>\nTimed out.\n</result>"
+    assert render("research", NOTHING) == " <result>\nNo passages found.\n</result>"
 
 
 SEARCH_R1 = [
@@ -149,6 +150,7 @@ def test_search_r1_numbers_documents() -> None:
     documents = 'Doc 1(Title: "Ulm") Ulm is a city.\nIt is old.\nDoc 2(Title: "1984") A novel.'
     assert render("search_r1", FOUND) == f"\n\n<information>{documents}</information>\n\n"
     assert render("search_r1", FAILED) == "\n\n<information>Timed out.</information>\n\n"
+    assert render("search_r1", NOTHING) == "\n\n<information>No passages found.</information>\n\n"
 
 
 Q, E = "<|begin_of_query|>", "<|end_of_query|>"
