@@ -72,6 +72,8 @@ _KEPT = frozenset(
     "overleftarrow overrightarrow overleftrightarrow underleftarrow underrightarrow underleftrightarrow overbrace "
     "underbrace".split()
 )
+_TEXTS = frozenset("text textrm textit textbf textsc textsl emph mathrm".split())
+_NEEDY = frozenset({"frac", "sqrt", *_ACCENTS}) | _KEPT - _TEXTS
 _DROPPED = {
     **dict.fromkeys("mbox textsf texttt textmd textup label hspace vspace".split(), 1),
     **dict.fromkeys("hphantom vphantom xleftarrow xrightarrow color".split(), 1),
@@ -102,12 +104,20 @@ def _symbols() -> dict[str, str]:
 _TABLE = _symbols()
 
 
-def latex_to_text(latex: str) -> str:
-    """The plain text of a formula; the formula itself where it is nested too deeply."""
+class _UnreadableError(Exception):
+    """A macro lacks an argument that it needs, where pylatexenc fails or writes what no formula holds."""
+
+
+def latex_to_text(latex: str) -> str | None:
+    r"""The plain text of a formula.
+
+    None where it is nested too deeply, and where a macro lacks an argument: at the end of the formula, or as another
+    one's argument without braces (`\frac1\sqrt2`).
+    """
     try:
         return _Reader(latex).text()
-    except RecursionError:
-        return latex
+    except (RecursionError, _UnreadableError):
+        return None
 
 
 class _Reader:
@@ -155,28 +165,35 @@ class _Reader:
         if name in _OPTIONAL and self._skip("["):
             close = self._latex.find("]", self._position)
             self._position = len(self._latex) if close < 0 else close + 1
+        needed = name in _NEEDY
         if name == "frac":
-            return f"{self._argument()}/{self._argument()}"
+            return f"{self._argument(needed)}/{self._argument(needed)}"
         if name == "sqrt":
-            return f"√({self._argument()})"
+            return f"√({self._argument(needed)})"
         if name in _KEPT:
-            return self._argument()
+            return self._argument(needed)
         if name in _ALPHABETS:
             return "".join(_styled(letter, _ALPHABETS[name]) for letter in self._argument())
         if name in _ACCENTS:
-            letters = self._argument().strip()
+            letters = self._argument(needed).strip()
             return "".join(unicodedata.normalize("NFC", letter + _ACCENTS[name]) for letter in letters)
         for _ in range(_DROPPED.get(name, 0)):
             self._argument()
         return _TABLE.get(name, _CHARACTERS.get(name, ""))
 
-    def _argument(self) -> str:
-        """A group's content, or a single character or macro without its arguments."""
+    def _argument(self, needed: bool = False) -> str:
+        """A group's content, or a single character or macro without its arguments; nothing at the end of a group."""
         self._skip("")
         if self._position == len(self._latex):
+            if needed:
+                raise _UnreadableError
+            return ""
+        if self._latex[self._position] == "}":
             return ""
         token = self._next()
         name, character, special, _, plain = token.groups()
+        if (name or character) in _NEEDY:
+            raise _UnreadableError
         if special == "{":
             return self.text("}")
         if plain is not None:

@@ -126,9 +126,9 @@ def normalize_expression(text: str) -> str:
 
 
 def _plain_text(text: str) -> str:
-    for long in ("\\tfrac", "\\dfrac"):
-        text = text.replace(long, "\\frac")
-    return latex_to_text(text.replace("\\frac", " \\frac")).translate(_SYMBOLS).strip()
+    short = text.replace("\\tfrac", "\\frac").replace("\\dfrac", "\\frac")
+    plain = latex_to_text(short.replace("\\frac", " \\frac"))
+    return text if plain is None else plain.translate(_SYMBOLS).strip()
 
 
 def _without_thousands(text: str) -> str:
