@@ -10,7 +10,8 @@ from .single import SingleFunctionFormat
 from .tags import last_boxed
 
 FENCE = "```"
-_REPORT = re.compile(r'^(?:Traceback \(most recent call last\):|  File "<cell [0-9]+>", line [0-9]+)$', re.MULTILINE)
+_REPORT = re.compile(r'(?:Traceback \(most recent call last\):|^  File "<cell [0-9]+>", line [0-9]+)$', re.MULTILINE)
+_EXIT = "SystemExit: "
 
 
 class ProgramFormat(SingleFunctionFormat):
@@ -30,14 +31,19 @@ def printed_and_report(result: ToolResult) -> tuple[str, str]:
     """What a program printed, and the report of how it failed ("" if it did not): the two streams of a script.
 
     The Python tool gives both as one text, in which the report comes last: a traceback, or a last line that says what
-    ended the program. What any tool returns for a call that did not run is all report.
+    ended the program. It begins in the middle of a line where the program did not end its last one. What any tool
+    returns for a call that did not run is all report.
     """
     if result.ok:
         return result.output, ""
     if result.status not in (ToolStatus.ERROR, ToolStatus.TIMEOUT):
         return "", result.output
     report = _REPORT.search(result.output)
-    start = report.start() if report else result.output.rstrip("\n").rfind("\n") + 1
+    if report:
+        start = report.start()
+    else:
+        start = result.output.rstrip("\n").rfind("\n") + 1
+        start = max(start, result.output.find(_EXIT, start))
     return result.output[:start], result.output[start:]
 
 

@@ -149,6 +149,9 @@ def test_torl_neither_stops_nor_calls_in_its_last_turn() -> None:
         ("1\n" + TRACEBACK, ToolStatus.ERROR, "1"),
         ("a\n" + EXITED, ToolStatus.ERROR, "a"),
         (EXITED, ToolStatus.ERROR, "SystemExit: 3"),
+        # The report follows a last line that was not ended.
+        ("1" + TRACEBACK, ToolStatus.ERROR, "1"),
+        ("a\nb" + EXITED, ToolStatus.ERROR, "a\nb"),
         # Nothing printed counts as a time limit passed.
         ("", ToolStatus.OK, "timeout_decorator.timeout_decorator.TimeoutError: 'Timed Out'"),
         (" \n", ToolStatus.OK, "timeout_decorator.timeout_decorator.TimeoutError: 'Timed Out'"),
@@ -218,6 +221,8 @@ def test_simpletir_goes_on_with_a_program_whose_bare_fence_stopped_the_engine(
     [
         ("42\n", ToolStatus.OK, "42\n"),
         ("1\n" + TRACEBACK, ToolStatus.ERROR, "ZeroDivisionError: zero"),
+        ("1" + TRACEBACK, ToolStatus.ERROR, "ZeroDivisionError: zero"),
+        ("1" + EXITED, ToolStatus.ERROR, "SystemExit: 3"),
         (SYNTAX, ToolStatus.ERROR, "SyntaxError: invalid syntax"),
         ("a" * 512, ToolStatus.OK, "a" * 512),
         (
@@ -246,6 +251,7 @@ def test_simpletir_says_nothing_of_a_program_that_says_nothing() -> None:
         ('```python\nprint("\\\\boxed{x}")\n```', "none", ToolStatus.OK, "x"),
         # Of a program that printed a box and failed, the error alone is seen.
         ("```python\na\n```", "\\boxed{5}\n" + TRACEBACK, ToolStatus.ERROR, ""),
+        ("```python\na\n```", "\\boxed{5}" + TRACEBACK, ToolStatus.ERROR, ""),
     ],
 )
 def test_simpletir_reads_the_answer_that_is_written_or_printed(
