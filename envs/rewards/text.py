@@ -89,8 +89,8 @@ def exact_match(prediction: str, answers: str | Sequence[str], *, variant: Match
         answers: Accepted answers.
         variant: `code` is the official comparison, in which an answer of which normalisation leaves nothing ("A",
             "The The", "?") is matched by every prediction of which nothing is left, the empty one included. `strict`
-            compares such an answer as it stands, and is the same otherwise: scores and rewards of episodes are strict,
-            so that nobody is paid for saying nothing.
+            compares such an answer with its articles ("(a)" is "A"), one of punctuation alone as it stands, and is the
+            same otherwise: scores and rewards of episodes are strict, so that nobody is paid for saying nothing.
 
     Raises:
         InputError: For an unknown variant or no answers.
@@ -106,7 +106,8 @@ def exact_match(prediction: str, answers: str | Sequence[str], *, variant: Match
 
 
 def _same(prediction: str, answer: str) -> bool:
-    return prediction.strip().lower() == answer.strip().lower()
+    given, gold = (" ".join(text.lower().translate(_DELETE_PUNCTUATION).split()) for text in (prediction, answer))
+    return given == gold if gold else prediction.strip() == answer.strip()
 
 
 def f1_score(prediction: str, answers: str | Sequence[str], rules: F1Rules = "hotpotqa") -> float:
@@ -183,7 +184,7 @@ def cover_exact_match(
             of R1-Searcher (arXiv 2503.05592), with `normalize_spaced`.
         variant: `code` is the official comparison, in which an answer of which normalisation leaves nothing is held by
             every prediction (`tokens`: by every prediction of which nothing is left). `strict`, which episodes are
-            judged by, compares such an answer as it stands, and is the same otherwise.
+            judged by, compares such an answer as `exact_match` does, and is the same otherwise.
 
     Raises:
         InputError: For unknown rules, an unknown variant or no answers.

@@ -46,10 +46,16 @@ def test_r1_searcher_turns_punctuation_into_spaces() -> None:
         ("", ["Paris"], 0, 0),
         ("Paris", "Paris", 1, 1),
         # Normalisation leaves nothing of these answers. The official code finds them equal to every answer that is
-        # left empty as well; the strict variant compares them as they stand.
+        # left empty as well; the strict variant compares them with their articles, and punctuation as it stands.
         ("", ["A"], 0, 1),
         ("the", ["A"], 0, 1),
         (" a ", ["A"], 1, 1),
+        ("(A).", ["A"], 1, 1),  # the letter of a choice
+        ("**a**", ["(A)"], 1, 1),
+        ("a the", ["The  A"], 0, 1),
+        ("?", ["?"], 1, 1),
+        ("!", ["?"], 0, 1),
+        ("A", ["?"], 0, 1),
         ("", ["?"], 0, 1),
         ("", [""], 1, 1),
         ("x", ["The"], 0, 0),
