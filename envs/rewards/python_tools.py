@@ -68,7 +68,8 @@ def torl_reward(
     r"""+1 if the last box is right, -1 if not.
 
     Source: ToRL, arXiv 2503.23383; GAIR-NLP/ToRL, `math_verifier.py`. Answers are equal if they are the same text
-    without regard to case, or by `math_equal`.
+    without regard to case, or by `math_equal`. Departure: the code has math-verify read them as bare text, where it
+    finds numbers but hardly a formula: roots, tuples and `x^2+1` equal nothing but their own text.
 
     Args:
         response: All that follows the prompt, output of the code included.
