@@ -109,5 +109,5 @@ def _documents(result: ToolResult) -> list[str]:
     passages = passages_of(result)
     if passages:
         titled = ((f"Title: {title} Text:  " if title else "", text) for title, text in passages)
-        return [f"{opening}{text}".replace("\n", " ").strip() for opening, text in titled]
+        return [f"{opening}{text}".strip("\n").replace("\n", " ") for opening, text in titled]
     return [] if result.ok and "passages" in result.metadata else [result.output]

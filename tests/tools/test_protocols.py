@@ -62,7 +62,9 @@ def test_documents_without_an_id_get_one_from_their_content(value: Any, title: s
 
 def test_lines_in_other_forms() -> None:
     kilt = passage_from_line("12\tA   A A is the first letter")
-    assert (kilt.title, kilt.text) == ("", "12\tA   A A is the first letter")
+    assert (kilt.id, kilt.title, kilt.text) == ("12", "", "A   A A is the first letter")
+    assert passage_from_line("1984 was a year.").text == "1984 was a year."
+    assert passage_from_line("12\t").text == passage_from_line("").text == ""
     assert passage_from_line("Title: A Text: b").text == "b"
 
 

@@ -25,7 +25,8 @@ No queries give `{"result": []}`.
 | `k` | int | 3 (the training client sends 3, the evaluation 5) |
 
 Answer: `{"queries": [as sent], "answers": [per query [str, ...]]}`, no scores. A document is a line of a file,
-`NUMBER<tab>Title: TITLE Text:  TEXT`; the client deletes a leading number (`^\d+\s+`). There is no other id.
+`NUMBER<tab>Title: TITLE Text:  TEXT` (of KILT's passages `NUMBER<tab>TITLE   TEXT`, where nothing tells the title from
+the text); the client deletes a leading number (`^\d+\s+`). There is no other id.
 
 **research** (Agent-RL/ReCall, branch `re-search`, `scripts/serving/retriever_serving.py`, FlashRAG behind it):
 `POST /search` and `POST /batch_search`
@@ -61,7 +62,7 @@ from .corpus import Passage
 SEARCH_R1_K, R1_SEARCHER_K, RESEARCH_K = 3, 3, 10
 """Passages for a request that does not say how many."""
 
-_LINE = re.compile(r"(?:(\d+)\t)?Title: (.*?) Text: ? ?(.*)", re.DOTALL)
+_LINE = re.compile(r"(?:(\d+)\t)?(?:Title: (.*?) Text: ? ?)?(.*)", re.DOTALL)
 
 
 def document(passage: Passage) -> dict[str, str]:
@@ -111,7 +112,8 @@ def passage_from_line(value: Any) -> Passage:
     if not isinstance(value, str):
         raise ValueError(f"a document is {_brief(value)} instead of a text")
     match = _LINE.fullmatch(value)
-    number, title, text = match.groups() if match else (None, "", value)
+    assert match is not None  # any text is a line without number and title
+    number, title, text = match[1], match[2] or "", match[3]
     return Passage(number or _hash(title, text), title, text)
 
 
