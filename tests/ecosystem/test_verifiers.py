@@ -147,7 +147,7 @@ def test_verifiers_finds_the_plugin_by_its_name():
     taskset = {"id": PLUGIN.replace("_", "-"), "env_id": "toolgym/PythonMath-v0", "options": {"size": 2}}
     env = vf.load_environment(vf.resolve_env_config({"taskset": taskset}))
     assert isinstance(env, ToolgymVerifiersEnv)
-    assert [task.data.id for task in env.taskset] == ["problem-0-0", "problem-0-1"]
+    assert [task.data.id for task in env.taskset] == ["problems-train-0-0", "problems-train-0-1"]
     assert env.taskset.source.action_format.name == "hermes"
     with pytest.raises(ValueError, match="env-id"):
         list(vf.load_environment(vf.resolve_env_config({"taskset": {"id": PLUGIN}})).taskset)
