@@ -63,7 +63,7 @@ $(ECOSYSTEM_VENV)/.installed: pyproject.toml constraints-ecosystem.txt
 
 $(OPENENV_VENV)/.installed: pyproject.toml constraints-openenv.txt
 	$(PYTHON) -m venv $(OPENENV_VENV)
-	$(OPENENV_VENV)/bin/python $(ECOSYSTEM_INSTALL) -c constraints-openenv.txt -e '.[openenv]' $(PYTEST)
+	$(OPENENV_VENV)/bin/python $(ECOSYSTEM_INSTALL) -c constraints-openenv.txt -e '.[openenv,math]' $(PYTEST)
 	touch $@
 
 $(VENV)/bin/python:
