@@ -151,9 +151,13 @@ def test_an_unavailable_tool_is_an_error_and_no_reward(toys):
 def test_the_command_serves_until_it_is_told_to_stop():
     command = [sys.executable, "-m", "toolgym", "serve", "openenv", "toolgym/PythonMath-v0", "--port", "0", "--json"]
     with subprocess.Popen([*command, "-o", "size=4"], stdout=subprocess.PIPE, text=True) as process:
-        about = json.loads(process.stdout.readline())
-        assert about["tasks"] == 4
-        with client(about["url"]) as remote:
-            assert "Problem" in remote.reset(seed=0).observation["messages"][0]["content"]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
+        try:
+            about = json.loads(process.stdout.readline())
+            with client(about["url"]) as remote:
+                asked = remote.reset(seed=0).observation["messages"][0]["content"]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+    assert about["tasks"] == 4
+    assert "Solve the problem" in asked
