@@ -139,11 +139,12 @@ def _plain_types(schema: Mapping[str, Any]) -> dict[str, tuple[type, ...]] | Non
 
 
 def _fault(schema: Any, value: object, path: str, root: Mapping[str, Any]) -> str | None:
+    if isinstance(schema, Mapping):
+        schema = _resolve(schema, root)
     if schema is True or schema == {}:
         return None
     if schema is False:
         return f"{_name(path)} is not allowed"
-    schema = _resolve(schema, root)
     return (
         _type_fault(schema, value, path)
         or _choice_fault(schema, value, path)
@@ -163,7 +164,8 @@ def _join(path: str, key: object) -> str:
     return f"{path}.{shown}" if path else shown
 
 
-def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any] | bool:
+    """What a schema's references lead to, the keywords beside them included; False where nothing fits."""
     for _ in range(_MAXIMUM_REFERENCES):
         reference = schema.get("$ref")
         if reference is None:
@@ -171,8 +173,10 @@ def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str,
         target: Any = root
         for part in str(reference).removeprefix("#").strip("/").split("/"):
             target = target[part.replace("~1", "/").replace("~0", "~")] if part else target
+        if target is False:
+            return False
         siblings = {key: value for key, value in schema.items() if key != "$ref"}
-        schema = {**target, **siblings}
+        schema = {**({} if target is True else target), **siblings}
     raise ValueError(f"the schema's reference {schema.get('$ref')!r} leads to itself")
 
 

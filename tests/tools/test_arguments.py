@@ -54,6 +54,15 @@ def test_the_quick_check_agrees_with_the_full_one(schema: dict[str, Any], argume
     assert ArgumentCheck(schema).find_fault(arguments) == find_fault(schema, arguments)
 
 
+@pytest.mark.parametrize(
+    ("target", "value", "fault"),
+    [(True, "a", None), (True, 1, "'b' must be a string, got 1"), (False, "a", "'b' is not allowed")],
+)
+def test_a_reference_may_lead_to_true_or_false(target: bool, value: object, fault: str | None) -> None:
+    schema = {"type": "object", "properties": {"a": target, "b": {"type": "string", "$ref": "#/properties/a"}}}
+    assert find_fault(schema, {"b": value}) == ArgumentCheck(schema).find_fault({"b": value}) == fault
+
+
 @pytest.mark.parametrize("value", [True, "1", None, 1.0])
 def test_a_bool_a_text_and_a_float_are_judged_by_the_full_check(value: object) -> None:
     """1.0 is an integer in JSON schema, True and "1" are not: none of them has exactly the type int."""
