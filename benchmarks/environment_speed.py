@@ -99,8 +99,7 @@ def steps(
     measured = _rounds(rounds, partial(_steps, blocks), peers, "steps", blocks)
     medians = _medians(measured)
     result = {
-        **circumstances("gymnasium", "numpy"),
-        "peers": ask_peers(peers, "environment_peers.py", "versions") if peers else {},
+        **_circumstances(peers),
         "settings": {"rounds": rounds, "blocks": blocks, "steps_per_block": STEPS, "searches_per_episode": work.CALLS},
         "per_second": {name: 1 / seconds for name, seconds in medians.items()},
         "toolgym_over": _ratios(measured),
@@ -131,8 +130,7 @@ def vectors(
         overheads[f"{kind}, quick steps"] = _overhead(measured, step, "gem alone: quick step")
     overlaps = {name: work.LATENCY / value for name, value in medians.items() if name.endswith(f", {work.LATENCY} s")}
     result = {
-        **circumstances("gymnasium", "numpy"),
-        "peers": ask_peers(peers, "environment_peers.py", "versions") if peers else {},
+        **_circumstances(peers),
         "settings": {"rounds": rounds, "blocks": blocks, "latency_seconds": work.LATENCY},
         "overhead": overheads,
         "share_of_ideal_overlap": overlaps,
@@ -160,8 +158,7 @@ def imports(
         )
     medians = {name: statistics.median(values) for name, values in measured.items()}
     result = {
-        **circumstances("gymnasium", "numpy"),
-        "peers": ask_peers(peers, "environment_peers.py", "versions") if peers else {},
+        **_circumstances(peers),
         "settings": {"rounds": rounds},
         "seconds": medians,
         "least_seconds": {name: min(values) for name, values in measured.items()},
@@ -183,6 +180,12 @@ def table(folder: Annotated[Path, typer.Option(help="Folder of the results.")] =
         path = folder / f"{file}.json"
         if path.is_file():
             _show(json.loads(path.read_text(encoding="utf-8"))[key], title, form)
+
+
+def _circumstances(peers: Path | None) -> dict[str, Any]:
+    """When and where, and with which versions, the peers' among them."""
+    told = ask_peers(peers, "environment_peers.py", "versions") if peers else {}
+    return {**circumstances("gymnasium", "numpy"), "peers": told}
 
 
 def _rounds(

@@ -34,7 +34,7 @@ from ..envs.formats import FORMATS
 from ..envs.registration import environment_ids, make_env
 from ..tools.errors import InputError
 from ..trainers.run_folder import versions
-from .measuring import run_command
+from .measuring import run_command, write_result
 
 RESULT = Path(__file__).parent / "results" / "fuzz.json"
 PROGRAM_SECONDS = 1.0
@@ -319,9 +319,7 @@ def main(
     for env_id, steps_ in result["steps_by_environment"].items():
         typer.echo(f"{env_id}: {steps_:,} steps, {result['seconds_by_environment'][env_id]:.0f} s")
     if only is None or output is not None:
-        output = output or RESULT
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_result(output or RESULT, result)
     if failures:
         raise typer.Exit(1)
 

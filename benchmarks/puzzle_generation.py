@@ -11,7 +11,6 @@ reasoning-gym (`pip install 'toolgym[puzzles]'`) toolgym's are measured alone.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import time
@@ -28,7 +27,7 @@ from ..envs.puzzles.base import PuzzleEnv
 from ..envs.reasoning_gym import ReasoningGymEnv
 from ..envs.registration import ENTRY_POINTS, make_env
 from ..trainers.run_folder import versions
-from .measuring import run_command
+from .measuring import run_command, write_result
 
 RESULT = Path(__file__).parent / "results" / "puzzle_generation.json"
 SEED = 0
@@ -83,8 +82,7 @@ def main(
     result = summary(ours, theirs, per_second)
     result |= {"rounds": rounds, "seconds": seconds, "seed": SEED, "load": os.getloadavg()[1]}
     result["versions"] = {**versions(), **_peer_version()}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(output, result)
     for name, puzzle in result["puzzles"].items():
         figures = "  ".join(f"{level}: {rate:,.0f}" for level, rate in puzzle["per_second"].items())
         peer = f"  {puzzle['peer']}: {puzzle['peer_per_second']:,.1f}" if "peer_per_second" in puzzle else ""

@@ -289,10 +289,10 @@ class ToolEnv(StatefulEnv):
         return most is not None and len(episode.turns) + 1 >= most and episode.turn_count + 1 >= most
 
     def _parse(self, action: Action) -> ParsedAction:
-        wire, limits = self.action_format, self.limits
+        wire = self.action_format
         assert self._runtime is not None
         functions = self._runtime.functions
-        if (limits.surplus_calls == "ignore" or not limits.last_turn_calls) and self._calls_are_over():
+        if self._calls_are_over():
             parsed = wire.parse_final(action, functions)
         elif type(wire).parse_in_place is ActionFormat.parse_in_place:
             parsed = wire.parse(action, functions)
@@ -319,7 +319,6 @@ class ToolEnv(StatefulEnv):
 
     def _continue(self, action: Action, parsed: ParsedAction) -> Step:
         episode, wire, calls = self._episode or self.episode, self.action_format, parsed.calls
-        most = self.limits.max_turns
         results: tuple[ToolResult, ...] = ()
         messages: list[Message] | None = None
         if calls:
@@ -335,7 +334,7 @@ class ToolEnv(StatefulEnv):
             observation = clean_text(keep_ends(wire.render_reply(parsed), Tool.max_output_characters).text)
         if messages is None:
             messages = [{"role": "user", "content": observation}]
-        last = most is not None and len(episode.turns) + 1 >= most and not parsed.unfinished and self._last_turn()
+        last = not parsed.unfinished and self._last_turn()
         answer = wire.result_answer(parsed, () if last else results)  # nobody sees what the last turn's calls return
         if answer is not None:
             episode.turns.append(Turn(action, replace(parsed, answer=answer), results, "" if last else observation))

@@ -90,7 +90,7 @@ class ToolRuntime:
                 return self._call_cached(position, call, start)
             if policy.queues or policy.retries:
                 return self._call_with_retries(position, call)
-            if tool.timeout is not None:
+            if tool.timeout is not None:  # asked here, too: a tool without limits is called without two detours
                 return self._call_once(position, call)
             return guarded_call(self._sessions[position], call, tool.max_output_characters)
         except ToolUnavailable as error:

@@ -119,11 +119,6 @@ class PromptedFormat(ActionFormat):
         return value
 
 
-def string_argument(function: FunctionSchema) -> str | None:
-    """The name of a function's argument, if it takes one string and needs nothing else; None otherwise."""
-    return function.string_argument
-
-
 def _schema_of(call: ToolCall) -> FunctionSchema:
     """A schema that takes just what a call gives: what the call is read against, after it was written."""
     kinds = {name: {"type": "string"} if isinstance(value, str) else {} for name, value in call.arguments.items()}

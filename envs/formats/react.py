@@ -13,7 +13,7 @@ from ..episode import Action, FormatFault, Message, ParsedAction
 from ..limits import Limits
 from ..task import Task
 from .base import Cut, whole
-from .common import PromptedFormat, string_argument
+from .common import PromptedFormat
 from .react_prompts import CLAIM_EXAMPLES, CLAIM_INSTRUCTION, QUESTION_EXAMPLES, QUESTION_INSTRUCTION
 from .tags import is_blank
 
@@ -57,7 +57,7 @@ class ReActFormat(PromptedFormat):
 
     def expresses(self, function: FunctionSchema) -> bool:
         """Whether a function takes one string that fits on a line, and has a name of its own."""
-        argument = string_argument(function)
+        argument = function.string_argument
         if argument is None or _lower_first(function.name) in _OWN or "[" in function.name:
             return False
         return "contentMediaType" not in function.parameters["properties"][argument]
@@ -127,7 +127,7 @@ class ReActFormat(PromptedFormat):
         if name == "think":
             parsed = self.reading(action, end, reply=_reply("Nice thought.", number))
             return replace(parsed, faults=tuple(fault for fault in parsed.faults if fault != FormatFault.NO_ACTION))
-        known = {_lower_first(function.name): (function.name, string_argument(function)) for function in functions}
+        known = {_lower_first(function.name): (function.name, function.string_argument) for function in functions}
         known = known or {published: (published, argument) for published, argument in _ARGUMENTS.items()}
         function, argument = known.get(name, ("", None))
         if argument is None:
@@ -184,7 +184,7 @@ def _instruction(functions: Sequence[FunctionSchema]) -> str:
         "known and what to do next. An Action is one of the following:"
     ]
     for position, function in enumerate(functions, start=1):
-        name, argument = function.name[:1].upper() + function.name[1:], string_argument(function)
+        name, argument = function.name[:1].upper() + function.name[1:], function.string_argument
         lines.append(f"({position}) {name}[{argument}]: {' '.join(function.description.split())}")
     lines.append(f"({len(functions) + 1}) Finish[answer] gives the answer and ends the task.")
     lines.append("The Observation is what the Action returned. For example:")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from ...tools.base import FunctionSchema, ToolCall
-from .common import PromptedFormat, string_argument
+from .common import PromptedFormat
 
 
 class SingleFunctionFormat(PromptedFormat):
@@ -22,7 +22,7 @@ class SingleFunctionFormat(PromptedFormat):
 
     def expresses(self, function: FunctionSchema) -> bool:
         """Whether it is the one function, with one string as its argument."""
-        return function.name == self.function and string_argument(function) is not None
+        return function.name == self.function and function.string_argument is not None
 
     def call(self, value: str, functions: Sequence[FunctionSchema]) -> ToolCall:
         """The call that a text stands for.
@@ -34,5 +34,5 @@ class SingleFunctionFormat(PromptedFormat):
         argument = None
         for function in functions:
             if function.name == self.function:
-                argument = argument or string_argument(function)
+                argument = argument or function.string_argument
         return ToolCall(self.function, {argument or self.argument: value})
