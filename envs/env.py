@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.seeding import np_random
+from msgspec.structs import replace
 
 from ..tools.adapters import ToolLike, as_tool
 from ..tools.arguments import DEEPEST, nests_too_deeply

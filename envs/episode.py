@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from ..tools.base import ToolCall, ToolResult, ToolStatus
-from ..tools.records import quick_init
 from .task import Task
 
 Message = dict[str, Any]
@@ -85,9 +86,7 @@ class FormatFault(StrEnum):
     """Tags stand in an order that the format does not allow."""
 
 
-@quick_init
-@dataclass(frozen=True)
-class ParsedAction:
+class ParsedAction(Struct, frozen=True):
     """An action as its format reads it.
 
     Attributes:
@@ -110,9 +109,7 @@ class ParsedAction:
     unfinished: bool = False
 
 
-@quick_init
-@dataclass(frozen=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """One action and what came of it.
 
     Attributes:

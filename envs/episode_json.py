@@ -6,10 +6,10 @@ import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from ..tools.base import ToolCall, ToolResult, ToolStatus
 from ..tools.errors import InputError
@@ -42,17 +42,17 @@ def episode_to_json(episode: Episode) -> dict[str, Any]:
             "finish_reason": turn.action.finish_reason,
             "token_count": turn.action.token_count,
             "parsed": {
-                **_record(turn.parsed),
-                "calls": [_record(call) for call in turn.parsed.calls],
+                **structs.asdict(turn.parsed),
+                "calls": [structs.asdict(call) for call in turn.parsed.calls],
                 "faults": [fault.value for fault in turn.parsed.faults],
             },
-            "results": [{**_record(result), "status": result.status.value} for result in turn.results],
+            "results": [{**structs.asdict(result), "status": result.status.value} for result in turn.results],
             "observation": turn.observation,
         }
         for turn in episode.turns
     ]
     whole = {
-        "task": {**_record(episode.task), "answers": list(episode.task.answers)},
+        "task": {**vars(episode.task), "answers": list(episode.task.answers)},
         "prompt": episode.prompt,
         "messages": episode.messages,
         "turns": turns,
@@ -103,10 +103,6 @@ def episode_from_json(data: Mapping[str, Any], task: Task | None = None) -> Epis
         if isinstance(error, InputError):
             raise
         raise InputError(f"this is no stored episode ({type(error).__name__}: {error}); store it anew") from error
-
-
-def _record(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _turn(turn: Mapping[str, Any]) -> Turn:

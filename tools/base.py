@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from .arguments import ArgumentCheck
 from .policy import ToolPolicy, changed_policy
-from .records import quick_init
 
 
 class ToolStatus(StrEnum):
@@ -69,9 +71,7 @@ class FunctionSchema:
         return {"type": "function", "function": function}
 
 
-@quick_init
-@dataclass(frozen=True)
-class ToolCall:
+class ToolCall(Struct, frozen=True):
     """A call that an action format found in the model's text.
 
     Attributes:
@@ -82,14 +82,12 @@ class ToolCall:
     """
 
     name: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = msgspec.field(default_factory=dict)
     error: str | None = None
     id: str = ""
 
 
-@quick_init
-@dataclass(frozen=True)
-class ToolResult:
+class ToolResult(Struct, frozen=True):
     """What came back from one call.
 
     Attributes:
@@ -108,7 +106,7 @@ class ToolResult:
     output: str
     seconds: float = 0.0
     omitted_characters: int = 0
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = msgspec.field(default_factory=dict)
     queue_seconds: float = 0.0
     retries: int = 0
     cached: bool | None = None

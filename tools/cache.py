@@ -7,7 +7,8 @@ import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from .base import ToolCall, ToolResult
 
@@ -61,7 +62,7 @@ class ResultCache:
         if not result.ok:
             return
         try:
-            entry = pickle.dumps(replace(result, **_RUN), pickle.HIGHEST_PROTOCOL)  # type: ignore[arg-type]
+            entry = pickle.dumps(replace(result, **_RUN), pickle.HIGHEST_PROTOCOL)
         except Exception:  # metadata may hold anything, although it should be JSON
             return
         if len(entry) > most_bytes or most_entries < 1:

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from msgspec import structs
+
 from .base import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus
 from .errors import ToolUnavailable
 from .identity import identity_of
@@ -190,7 +192,7 @@ class _RecordedSession(ToolSession):
     def _play(self, call: ToolCall, request: Mapping[str, Any]) -> Mapping[str, Any]:
         def ask(positions: list[int]) -> list[Any]:
             with ToolRuntime([self._tool.tool], self._seed) as runtime:
-                return [asdict(runtime.call(call))]
+                return [structs.asdict(runtime.call(call))]
 
         (response,) = self._tool.tape.play([request], ask)
         played: Mapping[str, Any] = response
@@ -200,7 +202,7 @@ class _RecordedSession(ToolSession):
         tape, answers = self._tool.tape, list[Any]()
 
         def ask(positions: list[int]) -> list[Any]:
-            answers.append(asdict(self._prepared().call(call)))
+            answers.append(structs.asdict(self._prepared().call(call)))
             return answers
 
         request = {**request, "after": self._last}
@@ -256,7 +258,7 @@ class _RecordedSession(ToolSession):
             self._inner, self._seen = ToolRuntime([self._tool.tool], self._seed), fresh
         for number, made in enumerate(self._made[self._seen :], self._seen + 1):
             result = self._inner.call(ToolCall(made.name, made.arguments))
-            if _digest(self._tool.tape.as_kept(asdict(result))) != made.digest:
+            if _digest(self._tool.tape.as_kept(structs.asdict(result))) != made.digest:
                 raise ChangedAnswer(
                     f"{self._tool.tape.path}: the session cannot be brought back to where it stood: its call {number} "
                     f"of {len(self._made)}, {made.name}({dict(made.arguments)!r:.200}), now gives {result.status} "

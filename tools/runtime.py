@@ -6,8 +6,9 @@ import base64
 import json
 import time
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from .arguments import describe
 from .base import FunctionSchema, StatelessSession, Tool, ToolCall, ToolResult, ToolSession, ToolStatus

@@ -6,8 +6,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult, ToolStatus
 from ..env import ToolEnv

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar, Literal
+
+from msgspec.structs import replace
 
 from ...tools.base import FunctionSchema, ToolCall, ToolResult
 from ...tools.output import clean_text

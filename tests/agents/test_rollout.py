@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from toolgym.agents import EpisodeRequest, Generation, Role, SamplingParams, rollout
 from toolgym.envs.episode import StopReason

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 import toolgym
 from toolgym.envs import Action, Episode, Limits, StopReason, Task, TaskSet, Turn
@@ -74,8 +76,8 @@ def exact(value: Any) -> Any:
     """What `==` does not see: types, and why an action ended."""
     if isinstance(value, Action):
         return (str(value), value.finish_reason, value.token_count)
-    if hasattr(value, "__dataclass_fields__"):
-        return type(value), [exact(getattr(value, name)) for name in value.__dataclass_fields__]
+    if isinstance(value, Struct) or is_dataclass(value):
+        return type(value), [exact(getattr(value, name)) for name in type(value).__match_args__]
     if isinstance(value, dict):
         return dict, [(exact(key), exact(item)) for key, item in value.items()]
     if isinstance(value, list | tuple):

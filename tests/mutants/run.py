@@ -255,7 +255,7 @@ MUTANTS = (
     Mutant(
         "a recorded session goes on from another state",
         "tools/recorded_tools.py",
-        "if _digest(self._tool.tape.as_kept(asdict(result))) != made.digest:",
+        "if _digest(self._tool.tape.as_kept(structs.asdict(result))) != made.digest:",
         "if False:",
         (f"{SESSIONS}::test_an_earlier_call_that_now_gives_something_else_is_an_error",),
     ),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from atlas import CAPITALS, AtlasEnv, AtlasSession, AtlasTool
 from broken_atlas import BelievesTheAgent, EchoTool
+from msgspec import structs
 
 from toolgym.envs import RewardResult, TaskSet, ToolEnv
 from toolgym.envs.formats.search_r1 import SearchR1Format
@@ -54,7 +55,7 @@ class TalkativeSession(AtlasSession):
 
     def call(self, call):
         result = super().call(call)
-        return replace(result, output=result.output.partition(": ")[2])
+        return structs.replace(result, output=result.output.partition(": ")[2])
 
     def tell(self, city):
         return f"{city} it is. Ask about North America or South America or North Africa"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from toolgym.envs.episode import Action, FormatFault, ParsedAction
 from toolgym.envs.formats import FORMATS, action_format
