@@ -21,11 +21,13 @@ from .episode import Action, Episode, Message, ParsedAction, RewardResult, StopR
 from .episode import FormatFault as Fault
 from .formats.base import ActionFormat
 from .limits import LimitsChoice, Truncator, pick_limits
+from .plain_steps import plain_steps
 from .reward import RewardSpec
 from .spaces import TextSpace
 from .state import StatefulEnv
 from .task import Task, TaskSet
 
+_as_action = str.__new__  # what `Action` does with a text alone, but for the call
 Step = tuple[str, float, bool, bool, dict[str, Any]]
 ScriptedPolicy = Callable[[Episode], str]
 """Writes the next action of an episode. It sees the task's answers: oracles and demonstrators, never a model."""
@@ -166,7 +168,9 @@ class ToolEnv(StatefulEnv):
     @property
     def stop(self) -> tuple[str, ...]:
         """Strings after which the generation of the next action stops."""
-        return self.action_format.final_stop if self._calls_are_over() else self.action_format.stop
+        episode = self._episode
+        over = episode is not None and self._calls_are_over(episode, self._last_turn(episode))
+        return self.action_format.final_stop if over else self.action_format.stop
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts an episode.
@@ -194,6 +198,7 @@ class ToolEnv(StatefulEnv):
         prompt = self.action_format.text(task, runtime.functions)
         messages = self.action_format.messages(task, runtime.functions)
         self._episode = Episode(task, prompt, list(messages))
+        self._plain_steps = plain_steps(self, runtime, self._shorten)
         schemas = [function.as_openai() for function in runtime.functions]
         return prompt, {"task_id": task.id, "messages": messages, "tools": schemas}
 
@@ -223,19 +228,22 @@ class ToolEnv(StatefulEnv):
         if episode.stop_reason is not None:
             raise ResetNeeded(f"the episode ended ({episode.stop_reason.value}); call reset() before the next step")
         if not isinstance(action, Action):
-            action = Action(action)
-        parsed = self._parse(action)
+            action = _as_action(Action, action)
+        plain = self._plain_steps
+        if plain is not None and (step := plain.take(action)) is not None:
+            return step
+        last = self._last_turn(episode)
+        parsed = self._parse(action, last)
         episode.messages.append(self.action_format.assistant_message(action, parsed))
+        if parsed.answer is None and (parsed.calls or parsed.reply is not None):
+            return self._continue(action, parsed, last and not parsed.unfinished)
+        episode.turns.append(Turn(action, parsed))
         if parsed.answer is not None:
-            episode.turns.append(Turn(action, parsed))
             return self._finish(StopReason.ANSWER)
-        if not parsed.calls and parsed.reply is None:
-            without_calls = self._last_turn() and not self.limits.last_turn_calls
-            episode.turns.append(Turn(action, parsed))
-            if action.finish_reason == "length":
-                return self._finish(StopReason.MAX_TOKENS)
-            return self._finish(StopReason.MAX_TURNS if without_calls else StopReason.NO_ACTION)
-        return self._continue(action, parsed)
+        if action.finish_reason == "length":
+            return self._finish(StopReason.MAX_TOKENS)
+        without_calls = last and not self.limits.last_turn_calls
+        return self._finish(StopReason.MAX_TURNS if without_calls else StopReason.NO_ACTION)
 
     def truncate(self, reason: StopReason, action: Action | None = None) -> Step:
         """Ends the episode for a reason that only the agent's side can see.
@@ -257,7 +265,7 @@ class ToolEnv(StatefulEnv):
         if self.episode.stop_reason is not None:
             raise ResetNeeded(f"the episode ended already ({self.episode.stop_reason.value})")
         if action is not None:
-            parsed = self._parse(action)
+            parsed = self._parse(action, self._last_turn(self.episode))
             self.episode.messages.append(self.action_format.assistant_message(action, parsed))
             if parsed.calls:
                 parsed = replace(parsed, answer=self.action_format.result_answer(parsed, ()))
@@ -274,30 +282,28 @@ class ToolEnv(StatefulEnv):
 
     # Inside ---------------------------------------------------------------------------------------------------
 
-    def _calls_are_over(self) -> bool:
-        """Whether the next action is read for its answer alone."""
-        limits = self.limits
-        if self._episode is None:
-            return False
-        if not limits.last_turn_calls and self._last_turn():
-            return True
-        return limits.surplus_calls == "ignore" and self._episode.call_count >= (limits.max_calls or 0)
-
-    def _last_turn(self) -> bool:
+    def _last_turn(self, episode: Episode) -> bool:
         """Whether the next action is the last that the limits allow."""
-        most, episode = self.limits.max_turns, self.episode
+        most = self.limits.max_turns
         return most is not None and len(episode.turns) + 1 >= most and episode.turn_count + 1 >= most
 
-    def _parse(self, action: Action) -> ParsedAction:
+    def _calls_are_over(self, episode: Episode, last: bool) -> bool:
+        """Whether the next action, the `last` or not, is read for its answer alone."""
+        limits = self.limits
+        if last and not limits.last_turn_calls:
+            return True
+        return limits.surplus_calls == "ignore" and episode.call_count >= (limits.max_calls or 0)
+
+    def _parse(self, action: Action, last: bool) -> ParsedAction:
         wire = self.action_format
-        assert self._runtime is not None
+        assert self._runtime is not None and self._episode is not None
         functions = self._runtime.functions
-        if self._calls_are_over():
+        if self._calls_are_over(self._episode, last):
             parsed = wire.parse_final(action, functions)
-        elif type(wire).parse_in_place is ActionFormat.parse_in_place:
-            parsed = wire.parse(action, functions)
-        else:
+        elif wire.reads_in_place:
             parsed = wire.parse_in_place(action, functions, self._before())
+        else:
+            parsed = wire.parse(action, functions)
         for call in parsed.calls:
             if nests_too_deeply(call.arguments):
                 parsed = replace(parsed, calls=tuple(map(_without_deep_arguments, parsed.calls)))
@@ -317,7 +323,7 @@ class ToolEnv(StatefulEnv):
         turn = self.episode.turns[-1]
         return turn.parsed.text + turn.observation
 
-    def _continue(self, action: Action, parsed: ParsedAction) -> Step:
+    def _continue(self, action: Action, parsed: ParsedAction, last: bool) -> Step:
         episode, wire, calls = self._episode or self.episode, self.action_format, parsed.calls
         results: tuple[ToolResult, ...] = ()
         messages: list[Message] | None = None
@@ -334,7 +340,6 @@ class ToolEnv(StatefulEnv):
             observation = clean_text(keep_ends(wire.render_reply(parsed), Tool.max_output_characters).text)
         if messages is None:
             messages = [{"role": "user", "content": observation}]
-        last = not parsed.unfinished and self._last_turn()
         answer = wire.result_answer(parsed, () if last else results)  # nobody sees what the last turn's calls return
         if answer is not None:
             episode.turns.append(Turn(action, replace(parsed, answer=answer), results, "" if last else observation))
@@ -344,15 +349,17 @@ class ToolEnv(StatefulEnv):
         if last:
             return self._finish(StopReason.MAX_TURNS)
         episode.messages.extend(messages)
+        assert self._runtime is not None
+        self._plain_steps = plain_steps(self, self._runtime, self._shorten)
         return turn.told if parsed.surplus else observation, 0.0, False, False, _info(episode, turn, messages)
 
     def _run(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
         assert self._runtime is not None
         limits, run = self.limits, self._runtime.call
         if limits.max_calls is None:
-            return tuple([run(call) for call in calls])
+            return tuple(map(run, calls))
         left = max(0, limits.max_calls - self.episode.call_count)
-        results = tuple([run(call) for call in calls[:left]])
+        results = tuple(map(run, calls[:left]))
         if limits.surplus_calls == "truncate" or left >= len(calls):
             return results
         # An action with one call too many keeps what the others found.
@@ -390,13 +397,14 @@ class ToolEnv(StatefulEnv):
 
 def _info(episode: Episode, turn: Turn | None, messages: list[Message]) -> dict[str, Any]:
     """What every step says of its turn; None where the episode ended before one."""
-    info: dict[str, Any] = {"task_id": episode.task.id, "messages": messages, "faults": [], "calls": []}
+    calls: list[dict[str, Any]] = []
+    faults: list[str] = []
     if turn is not None:
-        if turn.parsed.faults:
-            info["faults"] = list(map(str, turn.parsed.faults))
-        for call, result in zip(turn.parsed.calls, turn.results, strict=False):
-            info["calls"].append({"name": call.name, "status": str(result.status), "seconds": result.seconds})
-    return info
+        parsed = turn.parsed
+        faults += map(str, parsed.faults)
+        for call, result in zip(parsed.calls, turn.results, strict=False):
+            calls.append({"name": call.name, "status": str(result.status), "seconds": result.seconds})
+    return {"task_id": episode.task.id, "messages": messages, "faults": faults, "calls": calls}
 
 
 def _draw(generator: np.random.Generator) -> int:

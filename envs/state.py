@@ -22,6 +22,7 @@ from .task import Task
 
 if TYPE_CHECKING:
     from ..tools.cassettes import Cassette
+    from .plain_steps import PlainSteps
 
 _MARK = b"toolgym snapshot 1\n"
 
@@ -43,6 +44,8 @@ class StatefulEnv(gym.Env[str, str]):
     reward_function: RewardFunction
     _episode: Episode | None = None
     _runtime: ToolRuntime | None = None
+    _plain_steps: PlainSteps | None = None
+    """Of this episode in this runtime: gone when either is another."""
 
     @property
     def episode(self) -> Episode:
@@ -77,6 +80,7 @@ class StatefulEnv(gym.Env[str, str]):
         other = copy.copy(self)
         other._episode = None
         other._runtime = None
+        other._plain_steps = None
         other._np_random = None
         other._np_random_seed = None
         for name, value in self._more_state().items():
@@ -135,6 +139,7 @@ class StatefulEnv(gym.Env[str, str]):
     # Inside ---------------------------------------------------------------------------------------------------
 
     def _close_runtime(self) -> None:
+        self._plain_steps = None
         if self._runtime is not None:
             self._runtime.close()
             self._runtime = None

@@ -54,21 +54,21 @@ class ArgumentCheck:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = schema
         self._types = _plain_types(schema)
-        self._required = tuple(schema.get("required", ()))
+        self._required = frozenset(schema.get("required", ()))
+
+    def takes_text(self, name: str) -> bool:
+        """Whether any text fits, given alone as the argument of that name."""
+        return self._types is not None and str in self._types.get(name, ()) and self._required <= {name}
 
     def find_fault(self, arguments: object) -> str | None:
         """Looks for the first reason why arguments do not fit, as the function `find_fault` does."""
         types = self._types
-        if types is not None and type(arguments) is dict:
-            for name in self._required:
-                if name not in arguments:
+        if type(arguments) is dict and types is not None and self._required <= arguments.keys():
+            for name, value in arguments.items():
+                if type(value) not in types.get(name, ()):
                     break
             else:
-                for name, value in arguments.items():
-                    if type(value) not in types.get(name, ()):
-                        break
-                else:
-                    return None
+                return None
         try:
             return find_fault(self._schema, arguments)
         except RecursionError:
@@ -95,7 +95,7 @@ def nests_too_deeply(arguments: object) -> bool:
     """
     if type(arguments) is dict:  # nearly all are flat, and every call passes here
         for item in arguments.values():
-            if not isinstance(item, _SCALAR):
+            if type(item) is not str and not isinstance(item, _SCALAR):
                 break
         else:
             return False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterable
+from time import perf_counter
 from typing import Any
 
 from .arguments import describe
@@ -28,7 +28,7 @@ def guarded_call(session: ToolSession, call: ToolCall, cap: int) -> ToolResult:
         ToolUnavailable: If the session says so.
         KeyboardInterrupt: If a person stops the program.
     """
-    start = time.perf_counter()
+    start = perf_counter()
     try:
         return _checked(session.call(call), cap, start)
     except (ToolUnavailable, KeyboardInterrupt):
@@ -90,4 +90,4 @@ def _checked(result: Any, cap: int, start: float) -> ToolResult:
         text = clean_text(text)
     if type(status) is not ToolStatus:
         status = ToolStatus(status)
-    return ToolResult(status, text, time.perf_counter() - start, omitted, dict(result.metadata))
+    return ToolResult(status, text, perf_counter() - start, omitted, dict(result.metadata))

@@ -30,6 +30,9 @@ class ToolRuntime:
 
     What a tool's `policy` limits, it limits over all runtimes of the process: they share the tool.
 
+    Attributes:
+        functions: All functions of all tools, in order.
+
     Args:
         tools: The tools; their function names must differ.
         seed: Random seed of the episode, handed to every session.
@@ -45,15 +48,10 @@ class ToolRuntime:
         self._seed = seed
         self._clock = clock or Clock()
         self._functions, self._owners = _index_functions(self._tools)
-        self._schemas = tuple(self._functions.values())
+        self.functions = tuple(self._functions.values())
         self._sessions: list[ToolSession] = []
         self._closed = False
         self._open_sessions()
-
-    @property
-    def functions(self) -> tuple[FunctionSchema, ...]:
-        """All functions of all tools, in order."""
-        return self._schemas
 
     def call(self, call: ToolCall) -> ToolResult:
         """Runs one call. Nothing that a model can write makes this raise.
@@ -70,13 +68,12 @@ class ToolRuntime:
         """
         if self._closed:
             raise RuntimeError("this ToolRuntime is closed: open a new one for a new episode")
-        start = time.perf_counter()
         name = call.name
         position = self._owners.get(name) if isinstance(name, str) else None
         if position is None:
             known = ", ".join(self._functions) or "none"
             text = f"Unknown tool {describe(name)}. Available tools: {known}."
-            return answer(ToolStatus.UNKNOWN_TOOL, text, Tool.max_output_characters, start)
+            return answer(ToolStatus.UNKNOWN_TOOL, text, Tool.max_output_characters, time.perf_counter())
         tool = self._tools[position]
         if call.error is None:
             fault = self._functions[name].argument_check.find_fault(call.arguments)
@@ -84,11 +81,11 @@ class ToolRuntime:
             fault = str(call.error).rstrip(".")
         if fault is not None:
             text = f"Bad arguments for {name}: {fault}."
-            return answer(ToolStatus.BAD_ARGUMENTS, text, tool.max_output_characters, start)
+            return answer(ToolStatus.BAD_ARGUMENTS, text, tool.max_output_characters, time.perf_counter())
         policy = tool.policy
         try:
             if tool.cacheable and policy.cache_entries:
-                return self._call_cached(position, call, start)
+                return self._call_cached(position, call)
             if policy.queues or policy.retries:
                 return self._call_with_retries(position, call)
             if tool.timeout is not None:  # asked here, too: a tool without limits is called without two detours
@@ -98,11 +95,16 @@ class ToolRuntime:
             error.function = error.function or name
             raise
 
+    def owner(self, function: str) -> tuple[Tool, ToolSession]:
+        """The tool that has a function, and its session, which a timeout replaces."""
+        position = self._owners[function]
+        return self._tools[position], self._sessions[position]
+
     def fork(self) -> ToolRuntime:
         """A new runtime over the same tools whose sessions are in the same state and independent of these."""
         twin = ToolRuntime((), self._seed, self._clock)
         twin._tools, twin._functions, twin._owners = self._tools, self._functions, self._owners
-        twin._schemas = self._schemas
+        twin.functions = self.functions
         try:
             for session in self._sessions:
                 twin._sessions.append(session.fork())
@@ -162,7 +164,8 @@ class ToolRuntime:
         sessions, self._sessions = self._sessions, []
         close_sessions(reversed(sessions))
 
-    def _call_cached(self, position: int, call: ToolCall, start: float) -> ToolResult:
+    def _call_cached(self, position: int, call: ToolCall) -> ToolResult:
+        start = time.perf_counter()
         tool = self._tools[position]
         key: Hashable | None = cache_key(call, self._seed if tool.draws else None)
         if key is None:

@@ -2,6 +2,7 @@ r"""The format of ReSearch: `<think>`, `<search>`, `<result>`, and `<answer>` wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -12,7 +13,7 @@ from ..task import Task
 from .base import Cut, whole
 from .common import passages_of
 from .single import SingleFunctionFormat
-from .tags import first_closed, last_boxed, left_open
+from .tags import first_closed, last_boxed, left_open, lone_block
 
 _OPEN, _STOP = "<search>", "</search>"
 _INVALID = "invalid query"
@@ -48,6 +49,8 @@ class ResearchFormat(SingleFunctionFormat):
     observation_marks: ClassVar[tuple[str, ...]] = ("<result>", "</result>")
     function: ClassVar[str] = "search"
     argument: ClassVar[str] = "query"
+    lone_call: ClassVar[re.Pattern[str] | None] = lone_block("search")
+    around: ClassVar[tuple[str, str]] = (" <result>\n", "\n</result>")
 
     def full_messages(self, task: Task, functions: Sequence[FunctionSchema]) -> list[Message]:
         """The procedure as the system message, the question as the user's."""
@@ -66,7 +69,7 @@ class ResearchFormat(SingleFunctionFormat):
         opened = action.rfind(_OPEN, 0, end)
         query = action[opened + len(_OPEN) : end].strip() if opened >= 0 else ""
         if not query:
-            return self.reading(action, kept, reply=_rendered(_INVALID), faults=[FormatFault.BAD_CALL])
+            return self.reading(action, kept, reply=self._enclosed(_INVALID), faults=[FormatFault.BAD_CALL])
         answered = first_closed(action[:end], "answer") is not None
         faults = [FormatFault.MISPLACED] if answered else []
         return self.reading(action, kept, calls=[self.call(query, functions)], faults=faults)
@@ -82,7 +85,11 @@ class ResearchFormat(SingleFunctionFormat):
 
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
         """The passages between result marks, separated by blank lines."""
-        return _rendered(cut("\n\n".join(_documents(result) for result in results).strip()))
+        return self._enclosed(cut("\n\n".join(map(_documents, results)).strip()))
+
+    def _enclosed(self, payload: str) -> str:
+        before, after = self.around
+        return before + payload + after
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a search."""
@@ -92,10 +99,6 @@ class ResearchFormat(SingleFunctionFormat):
         """A thought and a boxed answer."""
         final = f"<answer> The final answer is \\[ \\boxed{{{answer}}} \\] </answer>"
         return self.checked_answer(f" <think> {thought} </think> {final}", answer)
-
-
-def _rendered(payload: str) -> str:
-    return f" <result>\n{payload}\n</result>"
 
 
 def _documents(result: ToolResult) -> str:

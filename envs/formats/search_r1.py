@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -12,7 +13,7 @@ from ..task import Task
 from .base import Cut, whole
 from .common import passages_of
 from .single import SingleFunctionFormat
-from .tags import first_closed, left_open
+from .tags import first_closed, left_open, lone_block
 
 _SEARCHED, _ANSWERED = "</search>", "</answer>"
 _INSTRUCTION = (
@@ -57,6 +58,8 @@ class SearchR1Format(SingleFunctionFormat):
     observation_marks: ClassVar[tuple[str, ...]] = ("<information>", "</information>")
     function: ClassVar[str] = "search"
     argument: ClassVar[str] = "query"
+    lone_call: ClassVar[re.Pattern[str] | None] = lone_block("search")
+    around: ClassVar[tuple[str, str]] = ("\n\n<information>", "</information>\n\n")
 
     def full_messages(self, task: Task, functions: Sequence[FunctionSchema]) -> list[Message]:
         """Instruction and question in a single user message."""
@@ -87,8 +90,8 @@ class SearchR1Format(SingleFunctionFormat):
 
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
         """The numbered documents between information marks."""
-        payload = cut("\n".join([self.documents(result) for result in results]).strip())
-        return f"\n\n<information>{payload}</information>\n\n"
+        before, after = self.around
+        return before + cut("\n".join(map(self.documents, results)).strip()) + after
 
     def documents(self, result: ToolResult) -> str:
         """The documents of a result, one after the other."""

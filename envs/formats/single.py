@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ...tools.base import FunctionSchema, ToolCall
 from .common import PromptedFormat
@@ -15,10 +16,21 @@ class SingleFunctionFormat(PromptedFormat):
     Attributes:
         function: Name of the function.
         argument: Name of its one argument in the published system; an environment's function may name it otherwise.
+        lone_call: What fully matches an action that is a call and nothing else: one with nothing wrong with it and
+            without a mark of an observation. Its first group is the argument, which is stripped and not empty. None
+            where a format has no such pattern. It is not inherited: a class that reads or answers otherwise than its
+            base does not share it unless it says so.
+        around: What stands before and after the payload of an observation, in a format with a `lone_call`.
     """
 
     function: ClassVar[str]
     argument: ClassVar[str]
+    lone_call: ClassVar[re.Pattern[str] | None] = None
+    around: ClassVar[tuple[str, str]] = ("", "")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.lone_call = vars(cls).get("lone_call")
 
     def expresses(self, function: FunctionSchema) -> bool:
         """Whether it is the one function, with one string as its argument."""
@@ -31,8 +43,8 @@ class SingleFunctionFormat(PromptedFormat):
             value: The argument.
             functions: The environment's functions, for the name of the argument.
         """
-        argument = None
+        name = self.function
         for function in functions:
-            if function.name == self.function:
-                argument = argument or function.string_argument
-        return ToolCall(self.function, {argument or self.argument: value})
+            if function.name == name and (argument := function.string_argument):
+                return ToolCall(name, {argument: value})
+        return ToolCall(name, {self.argument: value})

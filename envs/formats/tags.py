@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 END_MARKS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>")
 """End-of-turn marks of common tokenizers, for texts that were decoded with their special tokens."""
 
 
-class Block(NamedTuple):
+class Block(Struct, frozen=True):
     """A tagged block of a text.
 
     Attributes:
@@ -74,6 +75,18 @@ def first_closed(text: str, *tags: str) -> Block | None:
         if close >= 0:
             found = Block(tag, start, close + len(closing), text[inside:close])
     return found
+
+
+def lone_block(tag: str) -> re.Pattern[str]:
+    """What fully matches a text that is one block of a tag, after a thought or none, and holds no other mark.
+
+    Most actions are such texts, and there is nothing wrong with them: who knows that at a glance need not look for
+    each mark by itself. Group 1 is the block's content.
+
+    Args:
+        tag: Name of the tag.
+    """
+    return re.compile(f"(?:[^<]*+<think>[^<]*+</think>)?+[^<]*+<{tag}>([^<]*+)</{tag}>")
 
 
 def left_open(text: str, *tags: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from ...tools.base import ToolResult
@@ -26,6 +27,8 @@ class ZeroSearchFormat(SearchR1Format):
         observation_cut="head",
         max_context=4096,
     )
+
+    lone_call: ClassVar[re.Pattern[str] | None] = SearchR1Format.lone_call
 
     def documents(self, result: ToolResult) -> str:
         """The documents of a result, a line each."""

@@ -32,6 +32,7 @@ COPIED = ("src", "envs", "agents", "tools", "trainers", "benchmarks", "tests")
 MASKS, ENGINE, ROLLOUT = "agents/test_masks.py", "agents/test_transformers_engine.py", "agents/test_rollout.py"
 ADVANTAGES, OBJECTIVES, BATCHING = (f"trainers/test_{name}.py" for name in ("advantages", "objectives", "batching"))
 LAYERS, SESSIONS = "tools/test_sandbox_layers.py", "tools/test_recorded_sessions.py"
+PLAIN = "envs/test_plain_steps.py"
 VECTOR, GROUPS, PARTS = "envs/test_vector.py", "envs/test_vector_groups.py", "envs/test_vector_parts.py"
 LOGPROBS, LEARNER, GRPO, RESUME = (f"trainers/test_{name}.py" for name in ("logprobs", "learner", "grpo", "resume"))
 
@@ -293,6 +294,34 @@ MUTANTS = (
         "(self.trajectories, self.episodes, self.evaluations):\n            for path",
         "(self.trajectories, self.evaluations):\n            for path",
         ("trainers/test_recorded_run.py::test_what_is_logged_after_a_checkpoint_is_forgotten_with_its_episodes",),
+    ),
+    Mutant(
+        "plain steps know no limit",
+        "envs/plain_steps.py",
+        "if lone is None or self._left < 1 or",
+        "if lone is None or",
+        (f"{PLAIN}::test_an_episode_is_the_same_either_way",),
+    ),
+    Mutant(
+        "plain steps pass over a time limit set after reset",
+        "envs/plain_steps.py",
+        "if tool.timeout is not None or tool.policy is not self._policy or",
+        "if tool.policy is not self._policy or",
+        (f"{PLAIN}::test_a_time_limit_that_is_set_between_two_steps_is_kept",),
+    ),
+    Mutant(
+        "the short way is inherited",
+        "envs/formats/single.py",
+        'cls.lone_call = vars(cls).get("lone_call")',
+        "pass",
+        (f"{PLAIN}::test_a_format_that_reads_otherwise_does_not_inherit_the_short_way",),
+    ),
+    Mutant(
+        "a fork takes the plain steps of its parent",
+        "envs/state.py",
+        "other._plain_steps = None",
+        "pass",
+        (f"{PLAIN}::test_copies_go_their_own_way[fork]",),
     ),
     Mutant(
         "the last observation of an episode is dropped",
