@@ -230,7 +230,7 @@ class ToolEnv(StatefulEnv):
         if not isinstance(action, Action):
             action = _as_action(Action, action)
         plain = self._plain_steps
-        if plain is not None and (step := plain.take(action)) is not None:
+        if plain is not None and (step := plain.take(episode, action)) is not None:
             return step
         last = self._last_turn(episode)
         parsed = self._parse(action, last)
@@ -300,10 +300,10 @@ class ToolEnv(StatefulEnv):
         functions = self._runtime.functions
         if self._calls_are_over(self._episode, last):
             parsed = wire.parse_final(action, functions)
-        elif wire.reads_in_place:
-            parsed = wire.parse_in_place(action, functions, self._before())
-        else:
+        elif type(wire).parse_in_place is ActionFormat.parse_in_place:
             parsed = wire.parse(action, functions)
+        else:
+            parsed = wire.parse_in_place(action, functions, self._before())
         for call in parsed.calls:
             if nests_too_deeply(call.arguments):
                 parsed = replace(parsed, calls=tuple(map(_without_deep_arguments, parsed.calls)))

@@ -14,7 +14,7 @@ from ..tools.base import ToolCall
 from ..tools.errors import ToolUnavailable
 from ..tools.guard import guarded_call
 from ..tools.runtime import ToolRuntime
-from .episode import Action, ParsedAction, Turn
+from .episode import Action, Episode, ParsedAction, Turn
 from .formats.base import Cut
 from .formats.single import SingleFunctionFormat
 
@@ -47,14 +47,14 @@ class PlainSteps:
         most = env.limits.max_observation_characters
         self._most_characters = math.inf if most is None else most
 
-    def take(self, action: Action) -> Step | None:
-        """Takes an action, if it is plain; None, with nothing done, if it is not.
+    def take(self, episode: Episode, action: Action) -> Step | None:
+        """Takes an action, if it is plain and of this episode; None, with nothing done, if it is not.
 
         Raises:
             ToolUnavailable: If what the tool stands on is gone.
         """
-        lone, tool, name, episode = self._match(action), self._tool, self._name, self._episode
-        if lone is None or self._left < 1 or self._env.limits is not self._limits:
+        lone, tool, name = self._match(action), self._tool, self._name
+        if lone is None or self._left < 1 or self._episode is not episode or self._env.limits is not self._limits:
             return None
         if tool.timeout is not None or tool.policy is not self._policy or not (value := lone[1].strip()):
             return None

@@ -45,7 +45,7 @@ class StatefulEnv(gym.Env[str, str]):
     _episode: Episode | None = None
     _runtime: ToolRuntime | None = None
     _plain_steps: PlainSteps | None = None
-    """Of this episode in this runtime: gone when either is another."""
+    """Serves one episode alone, and goes with its runtime."""
 
     @property
     def episode(self) -> Episode:
@@ -80,7 +80,6 @@ class StatefulEnv(gym.Env[str, str]):
         other = copy.copy(self)
         other._episode = None
         other._runtime = None
-        other._plain_steps = None
         other._np_random = None
         other._np_random_seed = None
         for name, value in self._more_state().items():

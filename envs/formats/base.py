@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from msgspec.structs import replace
 
@@ -39,8 +39,6 @@ class ActionFormat(ABC):
         observation_marks: Strings that only the environment may write; in an action they are a forged observation.
         prefill: Text that the framework puts at the start of the agent's first turn; never an action, never trained.
         prefills_every_turn: Whether it does so in the later turns of a chat, too.
-        reads_in_place: Whether an action's meaning depends on what stands before it: whether the format has a
-            `parse_in_place` of its own.
         native_tools: Whether an endpoint gets the functions as `tools` and gives back `tool_calls`, and a chat template
             gets both.
         limits: Bounds of the published system. Environments take over those that need no tokenizer; all of them with
@@ -57,7 +55,6 @@ class ActionFormat(ABC):
     observation_marks: ClassVar[tuple[str, ...]] = ()
     prefill: ClassVar[str] = ""
     prefills_every_turn: ClassVar[bool] = False
-    reads_in_place: ClassVar[bool] = False
     native_tools: ClassVar[bool] = False
     limits: ClassVar[Limits] = Limits()
 
@@ -65,10 +62,6 @@ class ActionFormat(ABC):
         if prompt not in ("full", "question"):
             raise InputError(f"format {self.name!r}: prompt must be 'full' or 'question', not {prompt!r}")
         self.prompt = prompt
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        cls.reads_in_place = cls.parse_in_place is not ActionFormat.parse_in_place
 
     @property
     def final_stop(self) -> tuple[str, ...]:

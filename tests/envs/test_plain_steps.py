@@ -232,7 +232,8 @@ def test_what_is_asked_of_a_tool_holds_at_once(settings: dict[str, Any], before:
     assert read == [SEARCH]
 
 
-def test_a_time_limit_that_is_set_between_two_steps_is_kept() -> None:
+@pytest.mark.parametrize("how", ["configured", "by hand"])
+def test_a_time_limit_that_is_set_between_two_steps_is_kept(how: str) -> None:
     def slow(call: ToolCall) -> ToolResult:
         time.sleep(0.5 if call.arguments["query"] == "z" else 0.0)
         return found(call)
@@ -240,7 +241,10 @@ def test_a_time_limit_that_is_set_between_two_steps_is_kept() -> None:
     env = make(SearchR1Format, slow)
     env.reset()
     env.step(SEARCH)
-    env.configure_tool("search", {"timeout": 0.05})
+    if how == "configured":
+        env.configure_tool("search", {"timeout": 0.05})
+    else:
+        env.tools[0].timeout = 0.05
     *_, info = env.step("<search> z </search>")
     assert info["calls"][0]["status"] == "timeout"
 
@@ -295,9 +299,37 @@ def test_a_format_that_reads_otherwise_does_not_inherit_the_short_way() -> None:
     assert "ABOUT A B" in env.step(SEARCH)[0]
 
 
+class Tally(Searching):
+    """Says how often it was called in this episode."""
+
+    def __init__(self) -> None:
+        super().__init__(found)
+
+    def open(self, seed: int = 0) -> ToolSession:
+        return TallySession()
+
+
+class TallySession(ToolSession):
+    def __init__(self, calls: int = 0) -> None:
+        self.calls = calls
+
+    def call(self, call: ToolCall) -> ToolResult:
+        self.calls += 1
+        return ToolResult(ToolStatus.OK, f"call {self.calls}")
+
+    def fork(self) -> ToolSession:
+        return TallySession(self.calls)
+
+    def snapshot(self) -> bytes:
+        return str(self.calls).encode()
+
+    def restore(self, snapshot: bytes) -> None:
+        self.calls = int(snapshot)
+
+
 @pytest.mark.parametrize("way", ["fork", "snapshot", "pickle", "deepcopy"])
 def test_copies_go_their_own_way(way: str) -> None:
-    env = make(SearchR1Format, limits=Limits(max_turns=4))
+    env = ToolEnv(TASKS, [Tally()], action_format="search_r1", limits=Limits(max_turns=4))
     env.reset()
     env.step(SEARCH)
     other = env.fork()
@@ -306,9 +338,8 @@ def test_copies_go_their_own_way(way: str) -> None:
         other.restore(env.snapshot())
     elif way != "fork":
         other = pickle.loads(pickle.dumps(env)) if way == "pickle" else copy.deepcopy(env)
-    other.step("<search> other </search>")
-    env.step(SEARCH)
-    env.step(SEARCH)
+    assert "call 2" in other.step("<search> other </search>")[0]
+    assert "call 2" in env.step(SEARCH)[0] and "call 3" in env.step(SEARCH)[0]
     assert [turn.parsed.calls[0].arguments["query"] for turn in env.episode.turns] == ["a b"] * 3
     assert [turn.parsed.calls[0].arguments["query"] for turn in other.episode.turns] == ["a b", "other"]
     assert other.step(SEARCH)[3] is False and other.step(SEARCH)[3] is True

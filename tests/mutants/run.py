@@ -307,7 +307,7 @@ MUTANTS = (
         "envs/plain_steps.py",
         "if tool.timeout is not None or tool.policy is not self._policy or",
         "if tool.policy is not self._policy or",
-        (f"{PLAIN}::test_a_time_limit_that_is_set_between_two_steps_is_kept",),
+        (f"{PLAIN}::test_a_time_limit_that_is_set_between_two_steps_is_kept[by hand]",),
     ),
     Mutant(
         "the short way is inherited",
@@ -318,9 +318,9 @@ MUTANTS = (
     ),
     Mutant(
         "a fork takes the plain steps of its parent",
-        "envs/state.py",
-        "other._plain_steps = None",
-        "pass",
+        "envs/plain_steps.py",
+        "self._episode is not episode or ",
+        "",
         (f"{PLAIN}::test_copies_go_their_own_way[fork]",),
     ),
     Mutant(
