@@ -12,6 +12,7 @@ is reported is the median of the rounds. One thread, but for vectors on threads.
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import subprocess
@@ -214,13 +215,12 @@ def _steps(blocks: int) -> dict[str, list[float]]:
     """Seconds of a step and of an episode, one figure for each block."""
     found: dict[str, list[float]] = {}
     kinds = {"toolgym": None, "toolgym, time limit": 30.0}
-    for name, tool in work.TOOLS.items():
-        envs = {kind: make_env(tool, timeout) for kind, timeout in kinds.items()}
+    for (kind, timeout), (name, tool) in itertools.product(kinds.items(), work.TOOLS.items()):
+        env = make_env(tool, timeout)
         for _ in range(blocks):
-            for kind, env in envs.items():
-                env.reset()
-                each = work.seconds_each(partial(env.step, work.SEARCHING), STEPS)
-                found.setdefault(f"{kind}: step, {name}", []).append(each)
+            env.reset()
+            each = work.seconds_each(partial(env.step, work.SEARCHING), STEPS)
+            found.setdefault(f"{kind}: step, {name}", []).append(each)
     env = make_env(work.lookup)
     for _ in range(blocks):
         found.setdefault("toolgym: episode", []).append(work.seconds_each(partial(_episode, env), 3))

@@ -21,8 +21,7 @@ SIZES = (2, 4, 8, 16, 32, 64)
 
 _NAMES = ("Clement", "Rufus", "Birch", "Atwater", "Mother", "Teacher", "Friend", "Adela", "Quill", "Sorrel")
 _PASSAGES = [
-    (f"Passage {number}", {_NAMES[number % 10].lower(), _NAMES[(number // 10) % 10].lower(), "of"})
-    for number in range(300)
+    (f"Passage {number}", f"{_NAMES[number % 10]} of {_NAMES[(number // 10) % 10]}".lower()) for number in range(160)
 ]
 
 
@@ -32,9 +31,12 @@ def lookup(query: str) -> str:
 
 
 def search(query: str) -> str:
-    """The passages that share most words with a query: what a tool that does something costs."""
-    words = set(query.lower().split())
-    ranked = sorted(_PASSAGES, key=lambda passage: -len(words & passage[1]))[:3]
+    """The passages that hold most words of a query: what a tool that does something costs.
+
+    Texts, not sets: the layout of a set is drawn anew in each process, and its speed with it.
+    """
+    words = query.lower().split()
+    ranked = sorted(_PASSAGES, key=lambda passage: -sum(map(passage[1].__contains__, words)))[:3]
     return "\n".join(f'Doc {place}(Title: "{title}") {ANSWER}' for place, (title, _) in enumerate(ranked, start=1))
 
 
