@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
-from ..envs.env import Step, ToolEnv
-from ..envs.episode import Action, Message, StopReason
+from ..envs.env import ToolEnv
+from ..envs.episode import Action, Message, Step, StopReason
 from ..tools.errors import InputError, ToolUnavailable
 from ..tools.statistics import UNKNOWN, ToolStatistics
 from .encoding import Codec

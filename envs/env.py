@@ -17,7 +17,7 @@ from ..tools.errors import InputError
 from ..tools.output import clean_text, keep_ends
 from ..tools.runtime import ToolRuntime
 from .choices import check_format, pick_format, pick_reward
-from .episode import Action, Episode, Message, ParsedAction, RewardResult, StopReason, Turn
+from .episode import Action, Episode, Message, ParsedAction, RewardResult, Step, StopReason, Turn
 from .episode import FormatFault as Fault
 from .formats.base import ActionFormat
 from .limits import LimitsChoice, Truncator, pick_limits
@@ -28,7 +28,6 @@ from .state import StatefulEnv
 from .task import Task, TaskSet
 
 _as_action = str.__new__  # what `Action` does with a text alone, but for the call
-Step = tuple[str, float, bool, bool, dict[str, Any]]
 ScriptedPolicy = Callable[[Episode], str]
 """Writes the next action of an episode. It sees the task's answers: oracles and demonstrators, never a model."""
 
@@ -198,7 +197,7 @@ class ToolEnv(StatefulEnv):
         prompt = self.action_format.text(task, runtime.functions)
         messages = self.action_format.messages(task, runtime.functions)
         self._episode = Episode(task, prompt, list(messages))
-        self._plain_steps = plain_steps(self, runtime, self._shorten)
+        self._find_plain_steps()
         schemas = [function.as_openai() for function in runtime.functions]
         return prompt, {"task_id": task.id, "messages": messages, "tools": schemas}
 
@@ -230,7 +229,7 @@ class ToolEnv(StatefulEnv):
         if not isinstance(action, Action):
             action = _as_action(Action, action)
         plain = self._plain_steps
-        if plain is not None and (step := plain.take(episode, action)) is not None:
+        if plain is not None and (step := plain.take(action, episode, self.limits)) is not None:
             return step
         last = self._last_turn(episode)
         parsed = self._parse(action, last)
@@ -281,6 +280,10 @@ class ToolEnv(StatefulEnv):
         return self.episode.prompt + self.episode.response
 
     # Inside ---------------------------------------------------------------------------------------------------
+
+    def _find_plain_steps(self) -> None:
+        assert self._runtime is not None
+        self._plain_steps = plain_steps(self.episode, self.limits, self.action_format, self._runtime, self._shorten)
 
     def _last_turn(self, episode: Episode) -> bool:
         """Whether the next action is the last that the limits allow."""
@@ -349,8 +352,7 @@ class ToolEnv(StatefulEnv):
         if last:
             return self._finish(StopReason.MAX_TURNS)
         episode.messages.extend(messages)
-        assert self._runtime is not None
-        self._plain_steps = plain_steps(self, self._runtime, self._shorten)
+        self._find_plain_steps()
         return turn.told if parsed.surplus else observation, 0.0, False, False, _info(episode, turn, messages)
 
     def _run(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:

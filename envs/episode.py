@@ -15,6 +15,9 @@ from .task import Task
 Message = dict[str, Any]
 """One OpenAI chat message: `role`, `content`, and further keys that a format needs."""
 
+Step = tuple[str, float, bool, bool, dict[str, Any]]
+"""What a step returns: observation, reward, terminated, truncated, info."""
+
 FinishReason = Literal["stop", "eos", "length"]
 
 

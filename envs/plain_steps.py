@@ -8,26 +8,25 @@ one function. `ToolEnv.step` could do these steps as well: either way they come 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..tools.base import ToolCall
 from ..tools.errors import ToolUnavailable
 from ..tools.guard import guarded_call
 from ..tools.runtime import ToolRuntime
-from .episode import Action, Episode, ParsedAction, Turn
-from .formats.base import Cut
+from .episode import Action, Episode, ParsedAction, Step, Turn
+from .formats.base import ActionFormat, Cut
 from .formats.single import SingleFunctionFormat
-
-if TYPE_CHECKING:
-    from .env import Step, ToolEnv
+from .limits import Limits
 
 
 class PlainSteps:
     """The plain steps that an environment may take from where its episode stands, until it takes another.
 
     Args:
-        env: The environment, in an episode that has not ended.
-        wire: Its format, which has a `lone_call`.
+        episode: Record of the episode, which has not ended.
+        limits: Bounds of the episode.
+        wire: The format, which has a `lone_call`.
         argument: Name of the argument of the format's function; any text fits.
         runtime: The sessions of the tools. Nothing comes between a call and the function's tool.
         cut: Cuts the payload of an observation to the limits.
@@ -35,26 +34,37 @@ class PlainSteps:
     """
 
     def __init__(
-        self, env: ToolEnv, wire: SingleFunctionFormat, argument: str, runtime: ToolRuntime, cut: Cut, steps: float
+        self,
+        episode: Episode,
+        limits: Limits,
+        wire: SingleFunctionFormat,
+        argument: str,
+        runtime: ToolRuntime,
+        cut: Cut,
+        steps: float,
     ) -> None:
         assert wire.lone_call is not None
-        self._env, self._limits, self._episode = env, env.limits, env.episode
+        self._episode, self._limits, self._cut, self._left = episode, limits, cut, steps
         self._wire, self._match, self._name, self._argument = wire, wire.lone_call.fullmatch, wire.function, argument
         self._tool, self._session = runtime.owner(wire.function)
         self._policy = self._tool.policy
         self._before, self._after = wire.around
-        self._cut, self._left = cut, steps
-        most = env.limits.max_observation_characters
+        most = limits.max_observation_characters
         self._most_characters = math.inf if most is None else most
 
-    def take(self, episode: Episode, action: Action) -> Step | None:
-        """Takes an action, if it is plain and of this episode; None, with nothing done, if it is not.
+    def take(self, action: Action, episode: Episode, limits: Limits) -> Step | None:
+        """Takes an action, if it is plain; None, with nothing done, if it is not.
+
+        Args:
+            action: The action.
+            episode: The environment's episode; of another than this one's, no action is taken.
+            limits: The environment's limits; under others, no action is taken.
 
         Raises:
             ToolUnavailable: If what the tool stands on is gone.
         """
         lone, tool, name = self._match(action), self._tool, self._name
-        if lone is None or self._left < 1 or self._episode is not episode or self._env.limits is not self._limits:
+        if lone is None or self._left < 1 or self._episode is not episode or self._limits is not limits:
             return None
         if tool.timeout is not None or tool.policy is not self._policy or not (value := lone[1].strip()):
             return None
@@ -80,15 +90,18 @@ class PlainSteps:
         return observation, 0.0, False, False, info
 
 
-def plain_steps(env: ToolEnv, runtime: ToolRuntime, cut: Cut) -> PlainSteps | None:
+def plain_steps(
+    episode: Episode, limits: Limits, wire: ActionFormat, runtime: ToolRuntime, cut: Cut
+) -> PlainSteps | None:
     """The plain steps that an environment may take; None where it may take none.
 
     Args:
-        env: The environment, in an episode that has not ended.
-        runtime: The sessions of its tools.
+        episode: Record of the episode, which has not ended.
+        limits: Bounds of the episode.
+        wire: The format.
+        runtime: The sessions of the tools.
         cut: Cuts the payload of an observation to the limits.
     """
-    wire, limits, episode = env.action_format, env.limits, env.episode
     if not isinstance(wire, SingleFunctionFormat) or wire.lone_call is None:
         return None
     if limits.max_observation_tokens is not None:
@@ -102,4 +115,5 @@ def plain_steps(env: ToolEnv, runtime: ToolRuntime, cut: Cut) -> PlainSteps | No
         return None
     turns = math.inf if limits.max_turns is None else limits.max_turns - 1 - len(episode.turns)
     calls = math.inf if limits.max_calls is None else limits.max_calls - episode.call_count
-    return PlainSteps(env, wire, argument, runtime, cut, min(turns, calls)) if min(turns, calls) >= 1 else None
+    steps = min(turns, calls)
+    return PlainSteps(episode, limits, wire, argument, runtime, cut, steps) if steps >= 1 else None

@@ -25,8 +25,8 @@ import httpx
 from pydantic import Field
 
 from ...tools.errors import InputError
-from ..env import Step, ToolEnv
-from ..episode import Action, StopReason
+from ..env import ToolEnv
+from ..episode import Action, Step, StopReason
 from ..registration import make_env
 from .common import all_tasks, as_environment, in_chat, need, written
 
