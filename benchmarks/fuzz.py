@@ -31,6 +31,7 @@ from ..envs.checks.texts import Grammar
 from ..envs.env import ToolEnv
 from ..envs.episode import Action, StopReason
 from ..envs.formats import FORMATS
+from ..envs.formats.single import SingleFunctionFormat
 from ..envs.registration import environment_ids, make_env
 from ..tools.errors import InputError
 from ..trainers.run_folder import versions
@@ -155,14 +156,21 @@ def grounds(only: list[str] | None = None) -> list[Ground]:
 
 
 def make(env_id: str, action_format: str | None = None) -> ToolEnv:
-    """An environment whose programs get little time."""
+    """An environment whose programs get little time.
+
+    Under a format that knows plain steps its tool has no limits of its own, so that they are among what is played.
+    """
     options: dict[str, Any] = {} if action_format is None else {"action_format": action_format}
     try:
-        return make_env(env_id, **options, timeout=PROGRAM_SECONDS)
+        env = make_env(env_id, **options, timeout=PROGRAM_SECONDS)
     except InputError as error:
         if "no option 'timeout'" not in str(error):
             raise
-    return make_env(env_id, **options)
+        env = make_env(env_id, **options)
+    wire = env.action_format
+    if isinstance(wire, SingleFunctionFormat) and wire.lone_call is not None:
+        env.configure_tool(wire.function, {"timeout": None, "cache_entries": 0})
+    return env
 
 
 def fuzz(env_id: str, action_format: str, steps: int, seed: int, worker: int) -> Tally:

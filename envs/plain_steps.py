@@ -111,7 +111,8 @@ def plain_steps(
     if function is None or argument is None or not function.argument_check.takes_text(argument):
         return None
     tool, _ = runtime.owner(wire.function)
-    if tool.timeout is not None or tool.cacheable or tool.policy.queues or tool.policy.retries:
+    policy = tool.policy
+    if tool.timeout is not None or policy.queues or policy.retries or (tool.cacheable and policy.cache_entries):
         return None
     turns = math.inf if limits.max_turns is None else limits.max_turns - 1 - len(episode.turns)
     calls = math.inf if limits.max_calls is None else limits.max_calls - episode.call_count

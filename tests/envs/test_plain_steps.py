@@ -270,10 +270,16 @@ def test_a_cacheable_tool_is_asked_once() -> None:
     search = Searching(lambda call: asked.append(call.name) or found(call))
     search.cacheable = True
     env = ToolEnv(TASKS, [search], action_format="search_r1")
+    read = counted(env)
     env.reset()
     for _ in range(2):
         env.step(SEARCH)
-    assert asked == ["search"]
+    assert asked == ["search"] and len(read) == 2
+    env.configure_tool("search", {"cache_entries": 0})
+    env.reset()
+    for _ in range(2):
+        env.step(SEARCH)
+    assert asked == ["search"] * 3 and len(read) == 2
 
 
 def test_what_a_tool_stands_on_is_gone() -> None:
