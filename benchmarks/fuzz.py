@@ -168,7 +168,7 @@ def make(env_id: str, action_format: str | None = None) -> ToolEnv:
             raise
         env = make_env(env_id, **options)
     wire = env.action_format
-    if isinstance(wire, SingleFunctionFormat) and wire.lone_call is not None:
+    if env.tools and isinstance(wire, SingleFunctionFormat) and wire.lone_call is not None:
         env.configure_tool(wire.function, {"timeout": None, "cache_entries": 0})
     return env
 
