@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import gymnasium as gym
 import pytest
 
-from toolgym.benchmarks.fuzz import Ground, LawBroken, Move, fuzz, grounds, jobs, replay, summary
+from toolgym.benchmarks.fuzz import Ground, LawBroken, Move, fuzz, grounds, jobs, make, replay, summary
 from toolgym.envs import Action, SearchQAEnv
 
 SEARCH = "toolgym/SearchQA-v0"
@@ -30,6 +30,20 @@ def test_shares_sum_to_the_steps_and_follow_the_weights() -> None:
     # 1001 * 1 / 1.25 / 4 = 200.2 for each pair of format and worker of a, 1001 * 0.25 / 1.25 / 2 = 100.1 for each of b
     assert [job.steps for job in todo] == [200, 200, 201, 200, 100, 100]
     assert {(job.worker, job.seed) for job in todo} == {(0, 5), (1, 5)}
+
+
+def test_every_ground_is_made_under_each_of_its_formats() -> None:
+    for ground in grounds():
+        for name in ground.formats:
+            env = make(ground.environment, name)
+            assert env.action_format.name == name
+            env.close()
+
+
+def test_plain_steps_are_played() -> None:
+    env = make(SEARCH, "search_r1")
+    assert env.tools[0].timeout is None and not env.tools[0].policy.cache_entries
+    env.close()
 
 
 def test_programs_weigh_less() -> None:
