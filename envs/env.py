@@ -399,14 +399,13 @@ class ToolEnv(StatefulEnv):
 
 def _info(episode: Episode, turn: Turn | None, messages: list[Message]) -> dict[str, Any]:
     """What every step says of its turn; None where the episode ended before one."""
-    calls: list[dict[str, Any]] = []
-    faults: list[str] = []
+    info: dict[str, Any] = {"task_id": episode.task.id, "messages": messages, "faults": [], "calls": []}
     if turn is not None:
-        parsed = turn.parsed
-        faults += map(str, parsed.faults)
-        for call, result in zip(parsed.calls, turn.results, strict=False):
-            calls.append({"name": call.name, "status": str(result.status), "seconds": result.seconds})
-    return {"task_id": episode.task.id, "messages": messages, "faults": faults, "calls": calls}
+        if turn.parsed.faults:
+            info["faults"] = list(map(str, turn.parsed.faults))
+        for call, result in zip(turn.parsed.calls, turn.results, strict=False):
+            info["calls"].append({"name": call.name, "status": str(result.status), "seconds": result.seconds})
+    return info
 
 
 def _draw(generator: np.random.Generator) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..tools.base import ToolCall
+from ..tools.base import Tool, ToolCall, ToolSession
 from ..tools.errors import ToolUnavailable
 from ..tools.guard import guarded_call
 from ..tools.runtime import ToolRuntime
@@ -28,7 +28,8 @@ class PlainSteps:
         limits: Bounds of the episode.
         wire: The format, which has a `lone_call`.
         argument: Name of the argument of the format's function; any text fits.
-        runtime: The sessions of the tools. Nothing comes between a call and the function's tool.
+        tool: The tool that has the function; it has no limits of its own.
+        session: Its session.
         cut: Cuts the payload of an observation to the limits.
         steps: How many steps they are: no limit has anything to say of so many turns, each of one call.
     """
@@ -39,15 +40,15 @@ class PlainSteps:
         limits: Limits,
         wire: SingleFunctionFormat,
         argument: str,
-        runtime: ToolRuntime,
+        tool: Tool,
+        session: ToolSession,
         cut: Cut,
         steps: float,
     ) -> None:
         assert wire.lone_call is not None
         self._episode, self._limits, self._cut, self._left = episode, limits, cut, steps
         self._wire, self._match, self._name, self._argument = wire, wire.lone_call.fullmatch, wire.function, argument
-        self._tool, self._session = runtime.owner(wire.function)
-        self._policy = self._tool.policy
+        self._tool, self._session, self._policy = tool, session, tool.policy
         self._before, self._after = wire.around
         most = limits.max_observation_characters
         self._most_characters = math.inf if most is None else most
@@ -104,17 +105,14 @@ def plain_steps(
     """
     if not isinstance(wire, SingleFunctionFormat) or wire.lone_call is None:
         return None
-    if limits.max_observation_tokens is not None:
-        return None
     function = next((one for one in runtime.functions if one.name == wire.function), None)
     argument = None if function is None else function.string_argument
     if function is None or argument is None or not function.argument_check.takes_text(argument):
         return None
-    tool, _ = runtime.owner(wire.function)
-    policy = tool.policy
-    if tool.timeout is not None or policy.queues or policy.retries or (tool.cacheable and policy.cache_entries):
+    unlimited = runtime.unlimited(wire.function)
+    if unlimited is None or limits.max_observation_tokens is not None:
         return None
     turns = math.inf if limits.max_turns is None else limits.max_turns - 1 - len(episode.turns)
     calls = math.inf if limits.max_calls is None else limits.max_calls - episode.call_count
     steps = min(turns, calls)
-    return PlainSteps(episode, limits, wire, argument, runtime, cut, steps) if steps >= 1 else None
+    return PlainSteps(episode, limits, wire, argument, *unlimited, cut, steps) if steps >= 1 else None

@@ -68,12 +68,13 @@ class ToolRuntime:
         """
         if self._closed:
             raise RuntimeError("this ToolRuntime is closed: open a new one for a new episode")
+        start = time.perf_counter()
         name = call.name
         position = self._owners.get(name) if isinstance(name, str) else None
         if position is None:
             known = ", ".join(self._functions) or "none"
             text = f"Unknown tool {describe(name)}. Available tools: {known}."
-            return answer(ToolStatus.UNKNOWN_TOOL, text, Tool.max_output_characters, time.perf_counter())
+            return answer(ToolStatus.UNKNOWN_TOOL, text, Tool.max_output_characters, start)
         tool = self._tools[position]
         if call.error is None:
             fault = self._functions[name].argument_check.find_fault(call.arguments)
@@ -81,11 +82,11 @@ class ToolRuntime:
             fault = str(call.error).rstrip(".")
         if fault is not None:
             text = f"Bad arguments for {name}: {fault}."
-            return answer(ToolStatus.BAD_ARGUMENTS, text, tool.max_output_characters, time.perf_counter())
+            return answer(ToolStatus.BAD_ARGUMENTS, text, tool.max_output_characters, start)
         policy = tool.policy
         try:
             if tool.cacheable and policy.cache_entries:
-                return self._call_cached(position, call)
+                return self._call_cached(position, call, start)
             if policy.queues or policy.retries:
                 return self._call_with_retries(position, call)
             if tool.timeout is not None:  # asked here, too: a tool without limits is called without two detours
@@ -95,10 +96,17 @@ class ToolRuntime:
             error.function = error.function or name
             raise
 
-    def owner(self, function: str) -> tuple[Tool, ToolSession]:
-        """The tool that has a function, and its session, which a timeout replaces."""
+    def unlimited(self, function: str) -> tuple[Tool, ToolSession] | None:
+        """The tool that has a function, and its session, if `call` hands a sound call to that as it is.
+
+        None where a cache, a queue, retries or a timeout stand between the two.
+        """
         position = self._owners[function]
-        return self._tools[position], self._sessions[position]
+        tool = self._tools[position]
+        policy = tool.policy
+        if (tool.cacheable and policy.cache_entries) or policy.queues or policy.retries or tool.timeout is not None:
+            return None
+        return tool, self._sessions[position]
 
     def fork(self) -> ToolRuntime:
         """A new runtime over the same tools whose sessions are in the same state and independent of these."""
@@ -164,8 +172,7 @@ class ToolRuntime:
         sessions, self._sessions = self._sessions, []
         close_sessions(reversed(sessions))
 
-    def _call_cached(self, position: int, call: ToolCall) -> ToolResult:
-        start = time.perf_counter()
+    def _call_cached(self, position: int, call: ToolCall, start: float) -> ToolResult:
         tool = self._tools[position]
         key: Hashable | None = cache_key(call, self._seed if tool.draws else None)
         if key is None:

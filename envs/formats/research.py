@@ -69,7 +69,7 @@ class ResearchFormat(SingleFunctionFormat):
         opened = action.rfind(_OPEN, 0, end)
         query = action[opened + len(_OPEN) : end].strip() if opened >= 0 else ""
         if not query:
-            return self.reading(action, kept, reply=self._enclosed(_INVALID), faults=[FormatFault.BAD_CALL])
+            return self.reading(action, kept, reply=self.enclosed(_INVALID), faults=[FormatFault.BAD_CALL])
         answered = first_closed(action[:end], "answer") is not None
         faults = [FormatFault.MISPLACED] if answered else []
         return self.reading(action, kept, calls=[self.call(query, functions)], faults=faults)
@@ -85,11 +85,7 @@ class ResearchFormat(SingleFunctionFormat):
 
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
         """The passages between result marks, separated by blank lines."""
-        return self._enclosed(cut("\n\n".join(map(_documents, results)).strip()))
-
-    def _enclosed(self, payload: str) -> str:
-        before, after = self.around
-        return before + payload + after
+        return self.enclosed(cut("\n\n".join(map(_documents, results)).strip()))
 
     def write_call(self, thought: str, call: ToolCall, turn: int) -> str:
         """A thought and a search."""

@@ -90,8 +90,7 @@ class SearchR1Format(SingleFunctionFormat):
 
     def render(self, calls: Sequence[ToolCall], results: Sequence[ToolResult], cut: Cut = whole) -> str:
         """The numbered documents between information marks."""
-        before, after = self.around
-        return before + cut("\n".join(map(self.documents, results)).strip()) + after
+        return self.enclosed(cut("\n".join(map(self.documents, results)).strip()))
 
     def documents(self, result: ToolResult) -> str:
         """The documents of a result, one after the other."""

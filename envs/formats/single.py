@@ -20,7 +20,7 @@ class SingleFunctionFormat(PromptedFormat):
             without a mark of an observation. Its first group is the argument, which is stripped and not empty. None
             where a format has no such pattern. It is not inherited: a class that reads or answers otherwise than its
             base does not share it unless it says so.
-        around: What stands before and after the payload of an observation, in a format with a `lone_call`.
+        around: What stands before and after the payload of an observation; a format with a `lone_call` has it.
     """
 
     function: ClassVar[str]
@@ -35,6 +35,11 @@ class SingleFunctionFormat(PromptedFormat):
     def expresses(self, function: FunctionSchema) -> bool:
         """Whether it is the one function, with one string as its argument."""
         return function.name == self.function and function.string_argument is not None
+
+    def enclosed(self, payload: str) -> str:
+        """An observation: its payload with what stands around it."""
+        before, after = self.around
+        return before + payload + after
 
     def call(self, value: str, functions: Sequence[FunctionSchema]) -> ToolCall:
         """The call that a text stands for.

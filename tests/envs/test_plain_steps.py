@@ -216,18 +216,18 @@ def test_plain_steps_are_taken_the_short_way_and_others_are_not(action: str) -> 
 
 
 @pytest.mark.parametrize(
-    "settings", [{"timeout": 0.05}, {"max_concurrency": 1}, {"calls_per_second": 1000.0}, {"retries": 1}]
+    "asked", [{"timeout": 0.05}, {"max_concurrency": 1}, {"calls_per_second": 1000.0}, {"retries": 1}]
 )
 @pytest.mark.parametrize("before", [True, False])
-def test_what_is_asked_of_a_tool_holds_at_once(settings: dict[str, Any], before: bool) -> None:
+def test_what_is_asked_of_a_tool_holds_at_once(asked: dict[str, Any], before: bool) -> None:
     env = make(SearchR1Format)
     read = counted(env)
     if before:
-        env.configure_tool("search", settings)
+        env.configure_tool("search", asked)
     env.reset()
     if not before:
         env.step(SEARCH)
-        env.configure_tool("search", settings)
+        env.configure_tool("search", asked)
     env.step(SEARCH)
     assert read == [SEARCH]
 
